@@ -4,6 +4,7 @@ mistake."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import statistics
 import subprocess
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.measure.energy import MODELS
 from srnn.measure.energy.compared import compare_energy
@@ -24,6 +26,8 @@ from support.commands import fails, parse
 from support.refusing import refuses
 from support.runs import few_digits
 
+Capture = pytest.CaptureFixture[str]
+
 QUICK = ["--training.epochs=1", "--network.hidden=[8,6]", "--json"]
 REFERENCE = "--network.backend=reference"  # nothing has to be compiled
 
@@ -34,25 +38,34 @@ pytestmark = pytest.mark.usefixtures("few_digits")
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     """An SRNN of digits, and two baselines, trained for an epoch; only read by what is tested."""
-    folder, made = tmp_path_factory.mktemp("runs"), {}
+    folder = tmp_path_factory.mktemp("runs")
+    kinds = {
+        "srnn": [REFERENCE],
+        "lstm": ["--baseline", "lstm"],
+        "lif": ["--baseline", "lif", REFERENCE],
+    }
     with pytest.MonkeyPatch.context() as patch:
         few_digits(patch)
-        for name in ("srnn", "lstm", "lif"):
-            kind = {
-                "srnn": [REFERENCE],
-                "lstm": ["--baseline", "lstm"],
-                "lif": ["--baseline", "lif", REFERENCE],
-            }[name]
-            made[name] = folder / name
-            assert main(["train", "digits", *QUICK, *kind, "--out", str(made[name])]) == 0
-    return made
+        for name, kind in kinds.items():
+            assert main(["train", "digits", *QUICK, *kind, "--out", str(folder / name)]) == 0
+    return {name: folder / name for name in kinds}
 
 
-def _json(capsys: pytest.CaptureFixture[str], *words: str | Path) -> dict:
+def _json(capsys: Capture, *words: str | Path) -> dict:
     assert main(["energy", *[str(word) for word in words], "--json"]) == 0
     printed = capsys.readouterr()
     assert printed.err == "" and printed.out.count("\n") == 1
     return json.loads(printed.out)
+
+
+def with_rate(capsys: Capture, recipe: str, rate: float, *words: str) -> dict:
+    """One firing rate for neurons and input."""
+    return _json(capsys, recipe, "--rates", str(rate), "--input-rate", str(rate), *words)
+
+
+def per_step(network: dict) -> float:
+    """What a step costs by the paper's count, in pJ."""
+    return round(network["models"]["paper"]["energy_pj"]["step"], 1)
 
 
 def _table(comparison: dict, title: str) -> list[dict]:
@@ -62,68 +75,51 @@ def _table(comparison: dict, title: str) -> list[dict]:
     return [dict(zip(table.columns, row, strict=True)) for row in table.rows]
 
 
-def test_runs_beside_each_other(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_runs_beside_each_other(runs: dict[str, Path], capsys: Capture) -> None:
     found = _json(capsys, runs["srnn"], runs["lstm"], runs["lif"], "--baselines", "rnn,relu,lif")
-    names = [Path(network["name"]).name for network in found["networks"]]
+    networks = found["networks"]
+    names = [Path(network["name"]).name for network in networks]
     assert names == ["srnn", "lstm", "lif", "rnn", "relu", "lif"]
     result = json.loads((runs["srnn"] / "result.json").read_text())
-    first = found["networks"][0]
-    assert first["accuracy"] == result["accuracy"]
-    assert first["firing_rate"]["layers"] == pytest.approx(result["firing_rate"]["layers"])
-    assert first["firing_rate"]["mean"] == pytest.approx(result["firing_rate"]["mean"])
-    assert first["parameters"] == result["parameters"]
-    assert first["note"] == "" and "untrained" in found["networks"][3]["note"]
+    first = networks[0]
+    assert all(first[key] == result[key] for key in ("accuracy", "parameters"))
+    for key in ("layers", "mean"):
+        assert first["firing_rate"][key] == pytest.approx(result["firing_rate"][key])
+    assert first["note"] == "" and "untrained" in networks[3]["note"]
     assert found["input"]["spikes"] is False and found["input"]["steps_per_sequence"] == 16
-    lstm, unmeasured = found["compared_with_first"][1], found["networks"][5]
+    lstm, unmeasured = found["compared_with_first"][1], networks[5]
     assert all(lstm["energy"][name] > 1 for name in MODELS)
     assert lstm["efficiency"]["paper"] == pytest.approx(lstm["energy"]["paper"] * lstm["error"])
-    assert (
-        unmeasured["models"] == dict.fromkeys(MODELS) and "rates not measured" in unmeasured["note"]
-    )
-    assert (
-        found["networks"][4]["models"]["neurobench"] is None
-    )  # of ReLU units the zeros are not known
+    assert unmeasured["models"] == dict.fromkeys(MODELS)
+    assert "rates not measured" in unmeasured["note"]
+    # Of ReLU units the zeros are not known.
+    assert networks[4]["models"]["neurobench"] is None
     # The LSTM costs what a spiking network of that rate would.
-    for model, rate in found["break_even"]["lstm"].items():
+    limits = found["break_even"]
+    for model, rate in limits["lstm"].items():
         assert (rate > first["firing_rate"]["mean"]) == (lstm["energy"][model] > 1), model
-    assert (
-        "break_even" in found
-        and found["break_even"]["relu"]["memory"] < found["break_even"]["lstm"]["memory"]
-    )
+    assert limits["relu"]["memory"] < limits["lstm"]["memory"]
     assert _json(capsys, runs["lstm"])["break_even"] == {}  # it does not spike
 
 
 def test_a_wrong_name_does_not_wait_for_torch() -> None:
-    code = (
-        "import sys; from srnn.cli.main import main; print(main(['energy', 'nothing']), "
-        "'torch' "
-        "in sys.modules)"
-    )
+    code = """if True:
+        import sys; from srnn.cli.main import main
+        print(main(['energy', 'nothing']), 'torch' in sys.modules)"""
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.stdout == "2 False\n" and "There is no recipe 'nothing'" in done.stderr
 
 
-def test_tables_for_people(runs: dict[str, Path], capsys: pytest.CaptureFixture[str]) -> None:
+def test_tables_for_people(runs: dict[str, Path], capsys: Capture) -> None:
     assert main(["energy", str(runs["srnn"]), str(runs["lif"]), "--baselines", "gru", "--all"]) == 0
     printed = capsys.readouterr()
-    for title in (
-        "Networks",
-        "Operations per step",
-        "Energy per step",
-        "Energy per sequence",
-        "Energy ratio",
-        "Efficiency",
-        "Break-even: firing rate above which srnn",
-    ):
-        assert title in printed.out, title
+    for what in ("Operations per step", "Energy per sequence", "Efficiency", "gru: untrained"):
+        assert what in printed.out, what
     assert "Energy per second" not in printed.out  # the steps of digits are not in time
-    assert "gru: untrained" in printed.out and printed.err == ""
-    assert max(map(len, printed.out.splitlines())) <= 90
+    assert printed.err == "" and max(map(len, printed.out.splitlines())) <= 90
 
 
-def test_one_table_for_a_first_look(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_one_table_for_a_first_look(runs: dict[str, Path], capsys: Capture) -> None:
     words = [str(runs["srnn"]), str(runs["lstm"]), "--baselines", "lif"]
     found = _json(capsys, *words)
     assert main(["energy", *words]) == 0
@@ -140,7 +136,7 @@ def test_one_table_for_a_first_look(
 
 
 def test_seeds_of_one_recipe_are_one_row(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
+    runs: dict[str, Path], capsys: Capture, tmp_path: Path
 ) -> None:
     again, out = tmp_path / "srnn-s1", tmp_path / "energy"
     assert main(["train", "digits", *QUICK, REFERENCE, "--seed", "1", "--out", str(again)]) == 0
@@ -148,107 +144,61 @@ def test_seeds_of_one_recipe_are_one_row(
     found = _json(capsys, runs["srnn"], again, runs["lstm"], "--out", out)
     assert json.loads((out / "energy.json").read_text()) == found
     assert [report["group"] for report in found["networks"]] == [0, 0, 2]
-    networks, ratios, efficiencies = (
-        _table(found, word) for word in ("Networks", "Energy ratio", "Efficiency")
-    )
+    titles = ("Networks", "Energy ratio", "Efficiency")
+    networks, ratios, efficiencies = (_table(found, title) for title in titles)
     own, lstm = networks
     accuracies = [report["accuracy"] for report in found["networks"][:2]]
-    assert own["seeds"] == "0, 1"
     expected = accuracies[0]
     if len(set(accuracies)) > 1:
         expected = Spread(statistics.fmean(accuracies), statistics.stdev(accuracies))
-    assert own["accuracy"] == expected
+    assert own["seeds"] == "0, 1" and own["accuracy"] == expected
     costs = [report["models"]["memory"]["energy_pj"]["step"] for report in found["networks"]]
     assert ratios[1]["memory"] == pytest.approx(2 * costs[2] / (costs[0] + costs[1]))
     assert efficiencies[1]["paper"] == pytest.approx(ratios[1]["paper"] * lstm["error ratio"])
     page = (out / "energy.md").read_text()
-    row = next(line for line in page.splitlines() if line.startswith("| srnn | 0, 1 |"))
-    limits = next(line for line in page.splitlines() if line.startswith("| relu |")).split(" | ")[
-        1:
-    ]
-    assert "Break-even" in page and [float(limit.strip(" |")) for limit in limits] == pytest.approx(
-        list(found["break_even"]["relu"].values()), rel=5e-3
-    )
+    (row,) = re.findall(r"^\| srnn \| 0, 1 \|.*", page, re.M)
+    (limits,) = re.findall(r"^\| relu \|(.*)\|", page, re.M)
+    shown = [float(limit) for limit in limits.split("|")]
+    assert shown == pytest.approx(list(found["break_even"]["relu"].values()), rel=5e-3)
     assert "±" in row and "Made by `srnn energy srnn srnn-s1 lstm`" in page
     assert str(tmp_path) not in page and str(runs["srnn"].parent) not in page
 
 
-def test_the_runs_of_a_sweep_go_by_their_points(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """Whose folders are called by the seed alone."""
-    for name in ("srnn", "lstm"):
-        shutil.copytree(runs[name], tmp_path / f"of={name}" / "s0")
-    found = _json(
-        capsys,
-        tmp_path / "of=srnn" / "s0",
-        tmp_path / "of=lstm" / "s0",
-        "--out",
-        tmp_path / "energy",
-    )
-    assert [row["network"] for row in _table(found, "Networks")] == ["of=srnn", "of=lstm"]
-    page = (tmp_path / "energy" / "energy.md").read_text()
-    assert "Made by `srnn energy of=srnn/s0 of=lstm/s0`" in page and str(tmp_path) not in page
-
-
-def test_the_page_names_a_recipe_in_full(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    _json(capsys, "paper/shd", "--rates", "0.1", "--out", tmp_path)
-    assert "Made by `srnn energy paper/shd --rates 0.1`" in (tmp_path / "energy.md").read_text()
-
-
-def test_the_page_quotes_words_of_its_command(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
-    """``--technology my prices.toml`` named two files."""
-    prices = tmp_path / "my prices.toml"
+def test_the_page_names_its_command(runs: dict[str, Path], capsys: Capture, tmp_path: Path) -> None:
+    """With runs of a sweep by their points, as their folders are called by the seed alone; a recipe in
+    full; recordings; and words quoted: ``--technology my prices.toml`` named two files."""
+    points = [tmp_path / f"of={name}" / "s0" for name in ("srnn", "lstm")]
+    for name, point in zip(("srnn", "lstm"), points, strict=True):
+        shutil.copytree(runs[name], point)
+    prices, mine = tmp_path / "my prices.toml", tmp_path / "mine.npz"
     prices.write_text('base = "horowitz-45nm"\nname = "mine"\n')
-    _json(
-        capsys,
-        "paper/shd",
-        "--rates",
-        "0.1",
-        "--technology",
-        prices,
-        "--baselines",
-        "rnn, gru",
-        "--out",
-        tmp_path,
-    )
-    page = (tmp_path / "energy.md").read_text()
-    assert (
-        "`srnn energy paper/shd --rates 0.1 --baselines 'rnn, gru' --technology 'my prices.toml'`"
-        in page
-    )
-
-
-def test_the_page_says_on_what_recordings(
-    runs: dict[str, Path], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
     kept = Run.open(runs["srnn"]).trained().task.load("validation")
-    names = np.array([str(number) for number in range(10)])
+    names, splits = np.arange(10).astype(str), np.full(len(kept.y), "validation")
     y = np.arange(len(kept.y)) % 10  # each class occurs
-    np.savez(
-        tmp_path / "mine.npz", x=kept.x, y=y, class_names=names, split=np.full(len(y), "validation")
-    )
-    _json(capsys, runs["srnn"], "--data", tmp_path / "mine.npz", "--out", tmp_path / "energy")
-    page = (tmp_path / "energy" / "energy.md").read_text()
-    assert "Made by `srnn energy srnn --data mine.npz`" in page and str(tmp_path) not in page
+    np.savez(mine, x=kept.x, y=y, class_names=names, split=splits)
+    shd = ["paper/shd", "--rates", "0.1", "--technology", prices, "--baselines", "rnn, gru"]
+    for words, command in (
+        (points, "of=srnn/s0 of=lstm/s0"),
+        (shd, "paper/shd --rates 0.1 --baselines 'rnn, gru' --technology 'my prices.toml'"),
+        ([runs["srnn"], "--data", mine], "srnn --data mine.npz"),
+    ):
+        found = _json(capsys, *words, "--out", tmp_path / "energy")
+        page = (tmp_path / "energy" / "energy.md").read_text()
+        assert f"Made by `srnn energy {command}`" in page and str(tmp_path) not in page
+        if words == points:
+            assert [row["network"] for row in _table(found, "Networks")] == ["of=srnn", "of=lstm"]
 
 
 def test_a_file_is_no_folder_to_write_before_anything_is_measured(
-    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    capsys: Capture, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "file").write_text("kept")
-    monkeypatch.setattr(
-        "srnn.measure.energy.compared.compare_energy",
-        lambda *_, **__: pytest.fail("it was measured"),
-    )
+    measured = "srnn.measure.energy.compared.compare_energy"
+    monkeypatch.setattr(measured, lambda *_, **__: pytest.fail("it was measured"))
     assert "it is a file" in fails(capsys, "energy", "digits", "--out", tmp_path / "file")
 
 
-def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+def test_an_untrained_recipe(capsys: Capture, tmp_path: Path) -> None:
     recipe = tmp_path / "mine.yaml"  # the name "digits" is a pretrained network's, too
     recipe.write_text(dump_recipe(load_recipe("digits")))
     network = _json(capsys, recipe)["networks"][0]
@@ -256,59 +206,37 @@ def test_an_untrained_recipe(capsys: pytest.CaptureFixture[str], tmp_path: Path)
     assert 0 <= network["firing_rate"]["mean"] <= 1
 
 
-def test_given_rates_need_no_data(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_given_rates_need_no_data(capsys: Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     """The paper's SHD network at the rate that its table implies: 788 MACs, 10,729 ACs, 3,515.7
     pJ."""
     monkeypatch.delenv("SRNN_DATA", raising=False)
-    rate = str(10729 / 141312)
-    found = _json(
-        capsys, "paper/shd", "--rates", rate, "--input-rate", rate, "--baselines", "relu,lstm"
-    )
-    paper, counts = found["networks"][0]["models"]["paper"], found["networks"][0]["counts"]
+    rate = 10729 / 141312
+    found = with_rate(capsys, "paper/shd", rate, "--baselines", "relu,lstm")
+    first, relu, _ = found["networks"]
+    counts, energy = first["counts"], first["models"]["paper"]["energy_pj"]
     assert (counts["paper_macs"], round(counts["paper_acs"], 6)) == (788, 10729)
-    assert round(paper["energy_pj"]["step"], 1) == 3515.7
-    assert round(found["networks"][1]["models"]["paper"]["energy_pj"]["step"], 1) == 442097.2
-    assert paper["energy_pj"]["second"] == pytest.approx(250 * paper["energy_pj"]["step"])
-    assert paper["energy_pj"]["sequence"] is None and found["split"] is None
-    analog = _json(capsys, "paper/shd", "--rates", rate)["input"]
-    assert (analog["spikes"], analog["density"]) == (
-        False,
-        1.0,
-    )  # of its values none is taken to be 0
+    assert (per_step(first), per_step(relu)) == (3515.7, 442097.2)
+    assert energy["second"] == pytest.approx(250 * energy["step"])
+    assert energy["sequence"] is None and found["split"] is None
+    analog = _json(capsys, "paper/shd", "--rates", str(rate))["input"]
+    # Of its values none is taken to be 0.
+    assert (analog["spikes"], analog["density"]) == (False, 1.0)
 
 
-def test_the_paper_s_ecg_recipes(capsys: pytest.CaptureFixture[str]) -> None:
-    rate = str(467 / 1656)
-    found = _json(
-        capsys,
-        "paper/ecg-code",
-        "--rates",
-        rate,
-        "--input-rate",
-        rate,
-        "--baselines",
-        "rnn,gru,lstm",
-    )
-    energies = [network["models"]["paper"]["energy_pj"]["step"] for network in found["networks"]]
-    assert [round(energy, 1) for energy in energies] == [325.7, 9597.6, 15400.8, 20422.8]
-    rate = str(497 / 1656)
-    lif = _json(capsys, "paper/ecg-lif", "--rates", rate, "--input-rate", rate)["networks"][0]
-    assert (
-        lif["counts"]["paper_macs"] == 42
-        and round(lif["models"]["paper"]["energy_pj"]["step"], 1) == 179.9
-    )
+def test_the_paper_s_ecg_recipes(capsys: Capture) -> None:
+    found = with_rate(capsys, "paper/ecg-code", 467 / 1656, "--baselines", "rnn,gru,lstm")
+    assert [*map(per_step, found["networks"])] == [325.7, 9597.6, 15400.8, 20422.8]
+    (lif,) = with_rate(capsys, "paper/ecg-lif", 497 / 1656)["networks"]
+    assert lif["counts"]["paper_macs"] == 42 and per_step(lif) == 179.9
 
 
-def test_another_technology(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_another_technology(tmp_path: Path, capsys: Capture) -> None:
     words = ["paper/ecg-code", "--rates", "0.3", "--input-rate", "0.1"]
     mine = tmp_path / "mine.toml"
     mine.write_text('base = "horowitz-45nm"\nname = "mine"\nac = {pj = 0.0, source = "a test"}\n')
     usual, other = _json(capsys, *words), _json(capsys, *words, "--technology", mine)
-    assert (
-        other["technology"]["name"] == "mine" and other["technology"]["sources"]["ac"] == "a test"
-    )
+    technology = other["technology"]
+    assert technology["name"] == "mine" and technology["sources"]["ac"] == "a test"
     a, b = (found["networks"][0]["models"] for found in (usual, other))
     assert b["memory"]["parts_pj"]["synaptic_acs"] == 0 < a["memory"]["parts_pj"]["synaptic_acs"]
     assert a["fp32"] == b["fp32"] and a["paper"] == b["paper"]
@@ -322,19 +250,12 @@ def test_runs_are_refused(tmp_path: Path, runs: dict[str, Path]) -> None:
     (begun / "model.safetensors").unlink()
     with refuses(begun / "model.safetensors", "missing"):
         parse(["energy", str(begun)]).run()
-
-
-def test_missing_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert fails(capsys, "energy", "paper/shd", "--data-dir", tmp_path)
+    with pytest.raises(SrnnError):
+        parse(["energy", "paper/shd", "--data-dir", str(tmp_path)]).run()
+    with pytest.raises(SrnnError, match="at least one"):
+        compare_energy([])
 
 
 def test_names_are_cut_only_where_they_differ() -> None:
     assert short_names(["runs/a", "x/b", "lstm"]) == ["a", "b", "lstm"]
     assert short_names(["runs/a", "x/a"]) == ["runs/a", "x/a"]
-
-
-def test_from_python() -> None:
-    from srnn import SrnnError
-
-    with pytest.raises(SrnnError, match="at least one"):
-        compare_energy([])

@@ -19,6 +19,9 @@ import srnn
 from srnn.cli.main import main
 from srnn.deploy.parts import Shard
 from srnn.files import only_writer
+from support.commands import fails
+
+Capture = pytest.CaptureFixture[str]
 
 pytestmark = pytest.mark.filterwarnings("default")  # noise is unlike an ECG, which is said
 
@@ -42,9 +45,13 @@ def data(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
+def predict(model: Path, *words: str) -> int:
+    return main(["predict", str(model), *words])
+
+
 def made(model: Path, *words: str) -> bytes:
     """The table that one whole run writes."""
-    assert main(["predict", str(model), *words, "--out", "whole.csv"]) == 0
+    assert predict(model, *words, "--out", "whole.csv") == 0
     content = Path("whole.csv").read_bytes()
     Path("whole.csv").unlink()
     Path("whole.csv.journal").unlink()
@@ -53,9 +60,9 @@ def made(model: Path, *words: str) -> bytes:
 
 @pytest.mark.parametrize("over_time", [[], ["--over-time"]])
 def test_a_table_in_a_file_is_the_one_that_is_printed(
-    model: Path, data: Path, over_time: list[str], capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, over_time: list[str], capsys: Capture
 ) -> None:
-    assert main(["predict", str(model), "data", "--csv", *over_time]) == 0
+    assert predict(model, "data", "--csv", *over_time) == 0
     printed = capsys.readouterr().out
     assert made(model, "data", *over_time).decode() == printed
     assert len(printed.splitlines()) == (1 + sum(range(40, 49)) if over_time else 10)
@@ -67,14 +74,10 @@ def test_shares_together_are_one_run_however_recordings_are_named(model: Path, d
     rows: list[str] = []
     for number in (1, 2, 3):
         shard = ["--shard", f"{number}/3"]
-        assert main(["predict", str(model), "data", *shard, "--out", f"{number}.csv"]) == 0
-        assert main(["predict", str(model), *named, *shard, "--out", "other.csv"]) == 0
-        first, *others = Path(f"{number}.csv").read_text().splitlines()
-        assert sorted(Path("other.csv").read_text().splitlines()[1:]) == sorted(others)
+        first, *others = made(model, "data", *shard).decode().splitlines()
+        assert sorted(made(model, *named, *shard).decode().splitlines()[1:]) == sorted(others)
         assert first == whole[0]
         rows += others
-        Path("other.csv").unlink()
-        Path("other.csv.journal").unlink()
     assert sorted(rows) == sorted(whole[1:])
 
 
@@ -93,59 +96,55 @@ def test_a_recording_has_one_share_whatever_the_others_are() -> None:
 
 
 def test_an_empty_share_is_a_table_without_rows(model: Path, data: Path) -> None:
-    words = ["predict", str(model), "data/1.npy", "--shard"]
     held = Shard(1, 2).of([Path("data/1.npy")])
-    empty = "2/2" if held else "1/2"
-    assert main([*words, empty, "--out", "empty.csv"]) == 0 == main([*words, empty])
-    assert Path("empty.csv").read_text() == "file,label,confidence\n"
+    words = ["data/1.npy", "--shard", "2/2" if held else "1/2"]
+    assert made(model, *words) == b"file,label,confidence\n" and predict(model, *words) == 0
 
 
 def test_a_finished_part_stays_and_one_that_was_removed_is_made_again(
-    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, capsys: Capture
 ) -> None:
-    words = ["predict", str(model), "data", "--out", "part.csv"]
-    assert main(words) == 0
-    before = Path("part.csv").read_bytes(), Path("part.csv").stat().st_mtime_ns
+    part = Path("part.csv")
+    assert predict(model, "data", "--out", "part.csv") == 0
+    before = part.read_bytes(), part.stat().st_mtime_ns
     capsys.readouterr()
     shutil.rmtree("data/sub")  # of the same names, none is read again
     names = [f"data/{number}.npy" for number in (1, 2, 4, 5, 7, 8)]
     names += [f"data/sub/{number}.npy" for number in (0, 3, 6)]
-    assert main(["predict", str(model), *names, "--out", "part.csv"]) == 0
+    assert predict(model, *names, "--out", "part.csv") == 0
     assert capsys.readouterr().out == "part.csv was finished: 9 recordings\n"
-    assert (Path("part.csv").read_bytes(), Path("part.csv").stat().st_mtime_ns) == before
-    assert main(["predict", str(model), *names, "--out", "part.csv", "--json"]) == 0
+    assert (part.read_bytes(), part.stat().st_mtime_ns) == before
+    assert predict(model, *names, "--out", "part.csv", "--json") == 0
     told = {"out": "part.csv", "recordings": 9, "predicted": 0, "failed": {}}
     assert json.loads(capsys.readouterr().out) == told
-    Path("part.csv").unlink()
-    assert main(["predict", str(model), *names[:6], *names[6:], "--out", "part.csv"]) == 2
-    assert len(Path("part.csv").read_text().splitlines()) == 7
+    part.unlink()
+    assert predict(model, *names, "--out", "part.csv") == 2
+    assert len(part.read_text().splitlines()) == 7
 
 
 def test_a_pattern_may_find_the_table_when_the_command_is_called_again(
-    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, capsys: Capture
 ) -> None:
     for number in (1, 2):
         np.savetxt(f"{number}.csv", np.load(f"data/{number}.npy"), delimiter=",")
     for told in ("part.csv: 2 recordings\n", "part.csv was finished: 2 recordings\n"):
         named = sorted(str(path) for path in Path().glob("*.csv"))
-        assert main(["predict", str(model), *named, "--out", "part.csv"]) == 0
+        assert predict(model, *named, "--out", "part.csv") == 0
         assert capsys.readouterr().out == told
 
 
-def test_two_processes_do_not_write_one_part(
-    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_two_processes_do_not_write_one_part(model: Path, data: Path, capsys: Capture) -> None:
     with only_writer(Path("part.csv")):
-        assert main(["predict", str(model), "data", "--out", "part.csv"]) == 2
+        assert predict(model, "data", "--out", "part.csv") == 2
     assert "is being written by another process" in capsys.readouterr().err
 
 
 def test_what_cannot_be_read_is_told_again_and_ends_with_2(
-    model: Path, data: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, capsys: Capture
 ) -> None:
     Path("data/3.csv").write_text("1,2\n1,nan\nx,y\n")
     for told in ("part.csv: 9 recordings\n", "part.csv was finished: 9 recordings\n"):
-        assert main(["predict", str(model), "data", "--out", "part.csv"]) == 2
+        assert predict(model, "data", "--out", "part.csv") == 2
         printed = capsys.readouterr()
         assert printed.out == told and printed.err.count("srnn: ") == 1 and "3.csv" in printed.err
     rows = list(csv.DictReader(Path("part.csv").read_text().splitlines()))
@@ -153,61 +152,54 @@ def test_what_cannot_be_read_is_told_again_and_ends_with_2(
 
 
 def test_a_part_of_something_else_is_refused(
-    model: Path, data: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    model: Path, data: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    words = ["predict", str(model), "data", "--out", "part.csv"]
-    assert main(words) == 0
+    words = ["data", "--out", "part.csv"]
+    assert predict(model, *words) == 0
     other = tmp_path / "other.safetensors"
     srnn.from_network(srnn.SRNN(2, [5], 3), "abc", loss="nll", rate=50).save(other)
-    capsys.readouterr()
-    for changed, what in (
-        (["predict", str(other), *words[2:]], "another model"),
-        ([*words, "--over-time"], "other options"),
-        ([*words, "--rate", "100"], "other options"),
-        ([*words, "--shard", "1/2"], "other recordings"),
-        ([*words, "data/../data/1.npy"], "other recordings"),
+    before = Path("part.csv").read_bytes()
+    for given, more, what in (
+        (other, [], "another model"),
+        (model, ["--over-time"], "other options"),
+        (model, ["--rate", "100"], "other options"),
+        (model, ["--shard", "1/2"], "other recordings"),
+        (model, ["data/../data/1.npy"], "other recordings"),
     ):
-        before = Path("part.csv").read_bytes()
-        assert main(changed) == 2
-        (told,) = capsys.readouterr().err.splitlines()
-        assert told == (
-            f"srnn: part.csv was begun with {what}; choose another --out, or remove it and "
-            "part.csv.journal."
-        )
+        told = fails(capsys, "predict", given, *words, *more)
+        assert f"part.csv was begun with {what};" in told and "part.csv.journal" in told
         assert Path("part.csv").read_bytes() == before
 
 
-@pytest.mark.parametrize("cut", [0, 1, 200, -1, -2, -40])
+@pytest.mark.parametrize(("cut", "kept"), [(0, 0), (1, 0), (200, 0), (None, 4), (-2, 3), (-40, 3)])
 def test_what_a_kill_leaves_is_continued_to_the_same_bytes(
-    model: Path, data: Path, cut: int, monkeypatch: pytest.MonkeyPatch
+    model: Path, data: Path, cut: int | None, kept: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """``cut``: where the journal of the first recordings ends."""
+    """``cut``: where the journal of the first recordings ends; ``kept``: how many stay."""
     whole = made(model, "data", "--over-time")
-    words = ["predict", str(model), "data", "--over-time", "--out", "part.csv"]
-    predicted: list[str] = []
-    predict = srnn.deploy.predicting.predict
+    words = ["data", "--over-time", "--out", "part.csv"]
+    predicted: list[Path] = []
+    one = srnn.deploy.predicting.predict
 
     def counting(trained: object, file: Path, *rest: object) -> object:
         if len(predicted) == 4:
             raise KeyboardInterrupt
-        predicted.append(str(file))
-        return predict(trained, file, *rest)  # type: ignore[arg-type]
+        predicted.append(file)
+        return one(trained, file, *rest)  # type: ignore[arg-type]
 
-    monkeypatch.setattr("srnn.deploy.predicting.predict", counting)
-    assert main(words) == 130 and not Path("part.csv").exists()
+    with monkeypatch.context() as patch:
+        patch.setattr("srnn.deploy.predicting.predict", counting)
+        assert predict(model, *words) == 130 and not Path("part.csv").exists()
     journal = Path("part.csv.journal")
-    content = journal.read_bytes()
-    journal.write_bytes(content[:cut] if cut != -1 else content)
-    kept = max(journal.read_bytes().count(b"\n") - 1, 0)
-
-    monkeypatch.setattr("srnn.deploy.predicting.predict", predict)
-    assert main(words) == 0
+    content = journal.read_bytes()[:cut]
+    journal.write_bytes(content)
+    assert predict(model, *words) == 0
     assert Path("part.csv").read_bytes() == whole
-    assert kept == {0: 0, 1: 0, 200: 0, -1: 4, -2: 3, -40: 3}[cut]
+    assert max(content.count(b"\n") - 1, 0) == kept
 
 
 def test_places_for_a_table(
-    model: Path, data: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    model: Path, data: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     Path("mine.csv").write_text("my own\n")
     Path("odd.csv.journal").write_text("not a journal\n")
@@ -221,10 +213,8 @@ def test_places_for_a_table(
         ("nowhere/part.csv", "the folder"),
         ("part.parquet", "Parquet needs pyarrow: pip install"),
     ):
-        assert main(["predict", str(model), "data", "--out", out]) == 2
-        (told,) = capsys.readouterr().err.splitlines()
-        assert what in told
-    assert main(["predict", str(model), "data", "--csv", "--out", "part.csv"]) == 2
+        assert what in fails(capsys, "predict", model, "data", "--out", out)
+    assert predict(model, "data", "--csv", "--out", "part.csv") == 2
     assert Path("mine.csv").read_text() == "my own\n"
     assert {path.name for path in Path().iterdir()} == {"data", "mine.csv", "odd.csv.journal"}
 
@@ -233,12 +223,11 @@ def test_parquet_has_the_rows_of_csv(model: Path, data: Path) -> None:
     pytest.importorskip("pyarrow", reason="the extra 'parquet' is not installed")
     import pandas as pd
 
-    text = made(model, "data", "--over-time").decode().splitlines()
-    words = ["predict", str(model), "data", "--over-time", "--out"]
-    assert main([*words, "part.parquet"]) == 0
+    head, *lines = csv.reader(made(model, "data", "--over-time").decode().splitlines())
+    assert predict(model, "data", "--over-time", "--out", "part.parquet") == 0
     table = pd.read_parquet("part.parquet")
-    assert [*table.columns] == text[0].split(",") and len(table) == len(text) - 1
-    for row, line in zip(table.itertuples(index=False), csv.reader(text[1:]), strict=True):
+    assert [*table.columns] == head
+    for row, line in zip(table.itertuples(index=False), lines, strict=True):
         assert [row.file, row.label] == [line[0], line[3]]
         assert [row.step, row.seconds, row.confidence] == [int(line[1]), *map(float, line[2::2])]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import signal
 import threading
@@ -31,37 +32,24 @@ from support.serving import LEADS, PIXELS, Launched, Service, expected, serving,
 @pytest.mark.parametrize(
     ("form", "size"),
     [
-        pytest.param(
-            form,
-            size,
-            marks=pytest.mark.slow if size == 1 or (size == 7 and form == "json") else (),
-        )
-        for form in ("float32", "int16", "json")
-        for size in (1, 7, 800)
+        *itertools.product(("float32", "int16"), (7, 800)),
+        ("json", 800),
+        pytest.param("json", 7, marks=pytest.mark.slow),
+        *(pytest.param(form, 1, marks=pytest.mark.slow) for form in ("float32", "int16", "json")),
     ],
 )
 def test_streams_equal_the_decoder(
     service: Service, models: dict[str, Decoder], size: int, form: str
 ) -> None:
-    whole = (
-        np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2") if form == "int16" else LEADS
-    )
-    client = service.stream(
-        "ecg", format="int16" if form == "int16" else "float32", probabilities=True
-    )
-    assert client.ready["type"] == "ready" and client.ready["classes"] == [
-        "P",
-        "PQ",
-        "QR",
-        "RS",
-        "ST",
-        "TP",
-    ]
-    assert (client.ready["channels"], client.ready["rate"], client.ready["latency"]) == (
-        2,
-        250,
-        0.012,
-    )
+    whole = samples = LEADS
+    if form == "int16":
+        whole = np.clip(np.round(LEADS * 200), -32768, 32767).astype("<i2")
+        samples = (whole / 32768).astype(np.float32)
+    format = "float32" if form == "json" else form
+    client = service.stream("ecg", format=format, probabilities=True)
+    ready = client.ready
+    assert ready["type"] == "ready" and ready["classes"] == ["P", "PQ", "QR", "RS", "ST", "TP"]
+    assert (ready["channels"], ready["rate"], ready["latency"]) == (2, 250, 0.012)
     for first in range(0, 800, size):
         block = whole[first : first + size]
         if form == "json":
@@ -69,15 +57,10 @@ def test_streams_equal_the_decoder(
         else:
             client.socket.send(block.tobytes())
     heard = client.finish()
-    signal_ = (whole / 32768).astype(np.float32) if form == "int16" else LEADS
-    assert told(heard) == expected(models["ecg"], signal_) and told(heard, "steps") == list(
-        range(800)
-    )
+    assert told(heard) == expected(models["ecg"], samples)
+    assert told(heard, "steps") == list(range(800)) and told(heard, "final")[-1] is True
     assert np.allclose(np.sum(told(heard, "probabilities"), axis=1), 1, atol=1e-5)
-    assert (
-        heard[-1] == {"type": "end", "samples": 800, "steps": 800}
-        and told(heard, "final")[-1] is True
-    )
+    assert heard[-1] == {"type": "end", "samples": 800, "steps": 800}
 
 
 def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None:
@@ -101,21 +84,21 @@ def test_reports_and_reset(service: Service, models: dict[str, Decoder]) -> None
 
 
 def test_a_trace_shows_every_step(service: Service, models: dict[str, Decoder]) -> None:
-    client = service.stream("ecg", trace=True)
-    client.push(LEADS[:200])
+    client, x = service.stream("ecg", trace=True), LEADS[:200]
+    client.push(x)
     heard = client.finish()
     traces = [message for message in heard if message["type"] == "trace"]
-    assert np.allclose(np.concatenate([one["input"] for one in traces]), LEADS[:200], atol=1e-5)
+    assert np.allclose(np.concatenate([one["input"] for one in traces]), x, atol=1e-5)
     spikes = [step for one in traces for step in one["spikes"]]
-    assert len(spikes) == 197 and told(heard) == expected(
-        models["ecg"], LEADS[:200]
-    )  # the last three come with the end
+    # The last three come with the end.
+    assert len(spikes) == 197 and told(heard) == expected(models["ecg"], x)
     stream = models["ecg"].stream
     session, seen = models["ecg"].open(), []
-    session.decide(
-        session.encode(LEADS[:200]),
-        lambda _: seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist()),
-    )
+
+    def probe(_: object) -> None:
+        seen.append(stream.state[0].s[0].nonzero()[:, 0].tolist())
+
+    session.decide(session.encode(x), probe)
     assert [step[0] for step in spikes] == seen and any(seen)
     assert all(len(row) == 8 for one in traces for row in one["membranes"])
 
@@ -125,12 +108,10 @@ def test_a_trace_does_not_copy_the_state_at_every_step(
 ) -> None:
     """It took some 20 ms for 64 steps, while all other streams waited."""
     client, copies, state = service.stream("ecg", trace=True), [], Stream.state
-    monkeypatch.setattr(
-        Stream, "state", property(lambda stream: copies.append(1) or state.fget(stream))
-    )
-    monkeypatch.setattr(
-        "srnn.deploy.serve.turns.SECONDS", math.inf
-    )  # however slow this machine: turns of 64
+    counted = property(lambda stream: copies.append(1) or state.fget(stream))
+    monkeypatch.setattr(Stream, "state", counted)
+    # However slow this machine: turns of 64.
+    monkeypatch.setattr("srnn.deploy.serve.turns.SECONDS", math.inf)
     client.push(LEADS[:200])
     assert sum(len(one["spikes"]) for one in client.finish() if one["type"] == "trace") == 197
     assert 0 < len(copies) <= 4  # one a turn
@@ -168,14 +149,14 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
             assert release.wait(20)
             return super().push(block)
 
-    def make_slow() -> Slow:
+    def make_slow(_: object) -> Slow:
         encoder = Slow(make())
         encoder.heavy = True
         return encoder
 
     quick = service.stream("ecg")
     with monkeypatch.context() as patch:
-        patch.setattr(type(models["ecg"].signal), "stream", lambda _: make_slow())
+        patch.setattr(type(models["ecg"].signal), "stream", make_slow)
         slow = service.stream("ecg")
     slow.push(LEADS[:50])
     assert begun.wait(20)
@@ -187,25 +168,15 @@ def test_an_encoder_that_takes_long_keeps_nobody_waiting(
 
 
 def test_the_cochlea_says_that_it_takes_long() -> None:
-    assert (
-        CochleaStream.heavy
-        and Chain(Memoryless(1), _heavy()).heavy
-        and not Chain(Memoryless(1)).heavy
-    )
-
-
-def _heavy() -> Memoryless:
-    encoder = Memoryless(1)
-    encoder.heavy = True
-    return encoder
+    heavy = Memoryless(1)
+    heavy.heavy = True
+    assert CochleaStream.heavy and Chain(Memoryless(1), heavy).heavy
+    assert not Chain(Memoryless(1)).heavy
 
 
 def _copy(decoder: Decoder) -> Decoder:
     recipe = Recipe(TaskConfig(decoder.task.name), loss=decoder.loss)
     return Decoder(Trained(decoder.stream._net, decoder.task, recipe, seed=3), decoder.signal)
-
-
-# ---- states ----------------------------------------------------------------------------------------------------------
 
 
 def test_states_are_told_and_taken(
@@ -219,19 +190,20 @@ def test_states_are_told_and_taken(
     states = [message["samples"] for message in client.heard if message["type"] == "state"]
     assert states == [200, 400, 500] and kept["steps"] == 497
     client.socket.close_socket()  # gone without a word
-    again = guarded.stream("ecg", state=kept["state"])
+    state = kept["state"]
+    again = guarded.stream("ecg", state=state)
     assert (again.ready["samples"], again.ready["steps"]) == (500, 497)
     again.push(LEADS[500:])
     assert told(again.finish()) == winners[497:]
-    for where, name, state, kind in (
-        (guarded, "digits", kept["state"], "conflict"),
-        (guarded, "ecg", kept["state"][:-8], "data"),
+    for where, name, given, kind in (
+        (guarded, "digits", state, "conflict"),
+        (guarded, "ecg", state[:-8], "data"),
         (guarded, "ecg", "!", "value"),
         (guarded, "ecg", 7, "value"),
         (guarded, "ecg", "", "data"),
-        (service, "ecg", kept["state"], "data"),  # signed with the token
+        (service, "ecg", state, "data"),  # signed with the token
     ):
-        refused = where.stream(name, state=state).ready
+        refused = where.stream(name, state=given).ready
         assert refused["type"] == "error"
         assert (refused["kind"], refused["field"]) == (kind, "state"), refused
 
@@ -263,9 +235,6 @@ def test_a_client_goes_on_after_the_server_was_killed(
         running.kill()
 
 
-# ---- recordings ------------------------------------------------------------------------------------------------------
-
-
 def test_recordings_are_kept_for_the_models_that_they_fit(
     runs: Path, models: dict[str, Decoder], tmp_path: Path
 ) -> None:
@@ -274,23 +243,17 @@ def test_recordings_are_kept_for_the_models_that_they_fit(
     np.save(tmp_path / "x.npy", LEADS)
     recording = load_recording(tmp_path / "x.npy", models)
     assert recording.models == ("ecg",) and np.array_equal(recording.samples, LEADS)
+    known = {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False, "channels": None}
     with serving(models, recordings=[recording]) as running:
-        status, found = running.ask("/v1/recordings")
-        assert status == 200 and found["recordings"] == [
-            {"number": 0, "name": "x.npy", "models": ["ecg"], "kept": False, "channels": None}
-        ]
+        assert running.ask("/v1/recordings") == (200, {"recordings": [known]})
         assert running.ask("/v1/recordings/0") == (200, LEADS.tobytes())
 
 
 def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
-    x = np.array([[3, -1], [2**14, 0]], "<i2")
-    assert read_samples(x.tobytes(), 2, "int16", 2.0**14).tolist() == [
-        [3 / 2**14, -1 / 2**14],
-        [1, 0],
-    ]
-    assert read_samples(x.astype("<f4").tobytes(), 4, "float32", 2.0**14).tolist() == [
-        [3, -1, 2**14, 0]
-    ]
+    x, unit = np.array([[3, -1], [2**14, 0]], "<i2"), 2.0**14
+    assert np.array_equal(read_samples(x.tobytes(), 2, "int16", unit), x / unit)
+    rows = read_samples(x.astype("<f4").tobytes(), 4, "float32", unit)
+    assert rows.tolist() == [[3, -1, 2**14, 0]]
     for rows, channels, wanted in (
         ([], 3, (0, 3)),
         ([1, 2.5], 1, (2, 1)),
@@ -300,9 +263,10 @@ def test_samples_are_rows_of_a_models_channels_in_its_unit() -> None:
     ):
         found = read_rows(rows, channels)
         assert found.shape == wanted and found.dtype == np.float32
-    assert read_rows([[1e39]], 1).tolist() == [
-        [np.inf]
-    ]  # which is refused as not finite, and without a warning
+    # Which is refused as not finite, and without a warning.
+    assert read_rows([[1e39]], 1).tolist() == [[np.inf]]
+    # As the page sends it, before it has a state.
+    assert read_start({"type": "start", "state": None, "state_every": None}) == Start()
 
 
 def test_streams_of_the_command_refuse_what_is_missing(runs: Path) -> None:
@@ -314,8 +278,3 @@ def test_streams_of_the_command_refuse_what_is_missing(runs: Path) -> None:
         client = running.stream("digits")
         client.push(np.array([[0.5], [np.nan], [0.5]]))
         assert client.hear()["kind"] == "data"
-
-
-def test_what_a_start_leaves_open_may_be_null() -> None:
-    """As the page sends it, before it has a state."""
-    assert read_start({"type": "start", "state": None, "state_every": None}) == Start()

@@ -34,16 +34,21 @@ from srnn.measure.policy import ExitPolicy  # noqa: E402
 from support.commands import fails, parse  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
 
-ROUTES = (
-    "/",
-    "/v1/models",
-    "/v1/status",
-    "/v1/recordings",
-    "/v1/recordings/0",
-    "/v1/models/ecg/classify",
-    "/nowhere",
-    "/docs",
-)
+ROUTES = [
+    *("/", "/nowhere", "/docs", "/v1/models/ecg/classify"),
+    *(f"/v1/{name}" for name in ("models", "status", "recordings", "recordings/0")),
+]
+
+
+def refused(url: str, status: int, **options: Any) -> dict[str, Any]:
+    """A socket there is refused so; the answer."""
+    with pytest.raises(InvalidStatus) as caught:
+        websockets.sync.client.connect(url, **options)
+    assert caught.value.response.status_code == status
+    return json.loads(caught.value.response.body or b"{}")
+
+
+Capture = pytest.CaptureFixture[str]
 
 
 @pytest.mark.parametrize(
@@ -55,21 +60,17 @@ def test_without_the_token_nobody_gets_in(guarded: Service, given: str) -> None:
         assert guarded.ask(path, Authorization=given)[0] == 401
         assert guarded.ask(f"{path}?token=wrong", Authorization=given)[0] == 401
     assert guarded.ask("/v1/models/ecg/classify", b"{}", Authorization=given)[0] == 401
-    for query in (
-        "",
-        "?token=",
-        "?token=wrong",
-        f"?token={TOKEN[:-1]}",
-        f"?TOKEN={TOKEN}",
-        "?token=%ff",
-        "?" + "a&" * 50,
-    ):
-        with pytest.raises(InvalidStatus) as caught:
-            websockets.sync.client.connect(
-                f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream{query}",
-                additional_headers={"Authorization": given},
-            )
-        assert caught.value.response.status_code == 401
+    stream = f"ws://127.0.0.1:{guarded.port}/v1/models/ecg/stream"
+    wrong = [
+        "token=",
+        "token=wrong",
+        f"token={TOKEN[:-1]}",
+        f"TOKEN={TOKEN}",
+        "token=%ff",
+        "a&" * 50,
+    ]
+    for query in ("", *(f"?{one}" for one in wrong)):
+        refused(stream + query, 401, additional_headers={"Authorization": given})
 
 
 def test_with_the_token(guarded: Service) -> None:
@@ -92,10 +93,8 @@ def test_of_several_tokens_the_first_counts() -> None:
     async def nothing(*_: Any) -> None:
         pass
 
-    right, wrong = (
-        (b"authorization", f"bearer  {TOKEN}".encode()),
-        (b"authorization", b"Bearer wrong"),
-    )
+    right = (b"authorization", f"bearer  {TOKEN}".encode())
+    wrong = (b"authorization", b"Bearer wrong")
     for headers in ([right, wrong], [wrong, right]):
         scope: dict[str, Any] = {"type": "http", "headers": [(b"host", b"localhost"), *headers]}
         asyncio.run(Access(app, TOKEN)(scope, nothing, nothing))  # type: ignore[arg-type]
@@ -111,26 +110,15 @@ def test_a_proxy_on_this_machine_passes_on_the_name_that_it_has(guarded: Service
 
 
 def test_other_pages_and_names_are_refused(service: Service) -> None:
-    host = f"127.0.0.1:{service.port}"
-    for origin in (
-        "http://evil.example",
-        "null",
-        f"http://127.0.0.1:{service.port + 1}",
-        "http://[",
-        "",
-    ):
+    here = f"127.0.0.1:{service.port}"
+    beside = f"http://127.0.0.1:{service.port + 1}"
+    for origin in ("http://evil.example", "null", beside, "http://[", ""):
         assert service.ask("/v1/models", Origin=origin)[0] == 403
         with pytest.raises(InvalidStatus, match="403"):
             service.open("ecg", origin=origin or "file://")
-    assert service.ask("/v1/models", Origin=f"http://{host}")[0] == 200
-    for name in (
-        "evil.example",
-        "127.0.0.1.evil.example",
-        "[",
-        "",
-        "10.0.0.1",
-        "localhost@evil.example:80",
-    ):
+    assert service.ask("/v1/models", Origin=f"http://{here}")[0] == 200
+    names = ["evil.example", "127.0.0.1.evil.example", "localhost@evil.example:80", "10.0.0.1"]
+    for name in (*names, "[", ""):
         assert service.ask("/v1/models", Host=name)[0] in (400, 403)
     assert service.ask("/v1/models", Host=f"localhost:{service.port}")[0] == 200
 
@@ -138,99 +126,76 @@ def test_other_pages_and_names_are_refused(service: Service) -> None:
 def test_what_is_exposed_needs_a_good_token() -> None:
     for host in ("0.0.0.0", "::", "192.168.1.2", "example.org"):
         check_exposure(host, TOKEN)
-    assert [is_loopback(host) for host in ("127.0.0.1", "localhost", "[::1]", "127.9.9.9", "0.0.0.0", "x", "")] == [
-        True, True, True, True, False, False, False,
-    ]  # fmt: skip
+    assert all(map(is_loopback, ("127.0.0.1", "localhost", "[::1]", "127.9.9.9")))
+    assert not any(map(is_loopback, ("0.0.0.0", "x", "")))
 
 
 def test_refusals_say_why(guarded: Service) -> None:
-    for path, status in (
-        (f"ecg/stream?token={TOKEN}x", 401),
-        (f"nothing/stream?token={TOKEN}", 404),
-        ("ecg/stream", 401),
+    url = f"ws://127.0.0.1:{guarded.port}/v1/models"
+    for path, status, field in (
+        (f"ecg/stream?token={TOKEN}x", 401, "token"),
+        (f"nothing/stream?token={TOKEN}", 404, "nothing"),
+        ("ecg/stream", 401, "token"),
     ):
-        with pytest.raises(InvalidStatus) as caught:
-            websockets.sync.client.connect(f"ws://127.0.0.1:{guarded.port}/v1/models/{path}")
-        answer = json.loads(caught.value.response.body or b"")
-        assert caught.value.response.status_code == status
-        assert set(answer) == {"detail", "kind", "field"} and answer["field"] in (
-            "token",
-            "nothing",
-        )
+        answer = refused(f"{url}/{path}", status)
+        assert set(answer) == {"detail", "kind", "field"} and answer["field"] == field
 
 
 def test_options_go_to_the_models_that_can_have_them(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    runs: Path, tmp_path: Path, capsys: Capture
 ) -> None:
-    policy = tmp_path / "policy.json"
+    policy, both = tmp_path / "policy.json", [str(runs / "ecg"), str(runs / "digits")]
     ExitPolicy("ce_mean", 0, 0.9).save(policy)
 
-    both = [str(runs / "ecg"), str(runs / "digits")]
-
     def load(*words: str) -> tuple[dict[str, Decoder], list[str]]:
-        models, _, notes = serve.load_models(
-            both, parse(["serve", *both, *words]).arguments["decoding"]
-        )
-        return models, notes
+        decoding = parse(["serve", *both, *words]).arguments["decoding"]
+        models, _, notes = serve.load_models(both, decoding)
+        return models, sorted(notes)
 
     models, notes = load("--exit", str(policy), "--mean", "1,1", "--std", "2,2")
-    assert (
-        models["ecg"].policy is None
-        and models["digits"].policy is not None
-        and models["ecg"].signal.latency == 0.012
-    )
-    assert sorted(notes) == [
-        "--exit does not apply to ecg",
-        "--mean does not apply to digits",
-        "--std does not apply to digits",
-    ]
-    assert load()[1] == []
+    assert models["ecg"].policy is None and models["digits"].policy is not None
+    assert models["ecg"].signal.latency == 0.012 and load()[1] == []
+    options = [("exit", "ecg"), ("mean", "digits"), ("std", "digits")]
+    assert notes == [f"--{option} does not apply to {model}" for option, model in options]
     assert "--gain applies to none of the models" in fails(capsys, "serve", *both, "--gain", "2")
-    for words, message in ((["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an "
-                                                               "ECG signal"),
-                           (["--calibrate", "3"], "This input is not calibrated")):  # fmt: skip
+    for words, message in (
+        (["--mean", "1,1", "--std", "1,1"], "This input takes no scale: only an ECG signal"),
+        (["--calibrate", "3"], "This input is not calibrated"),
+    ):
         assert message in fails(capsys, "serve", both[0], "--input", "steps", *words)
 
 
-# ---- the command -----------------------------------------------------------------------------------------------------
-
-
 def test_mistakes_are_one_line(
-    runs: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+    runs: Path, tmp_path: Path, capsys: Capture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def check(said: str, *words: str | Path) -> None:
+        assert said in fails(capsys, "serve", *words)
+
     monkeypatch.delenv("SRNN_TOKEN", raising=False)
-    ecg, token = str(runs / "ecg"), tmp_path / "token"
-    assert "was not found" in fails(capsys, "serve", "nowhere")
-    (tmp_path / "circle").symlink_to(tmp_path / "circle")
-    assert "was not found" in fails(capsys, "serve", str(tmp_path / "circle"))
-    assert "two models named 'ecg'" in fails(capsys, "serve", ecg, ecg)
-    assert "letters, digits" in fails(capsys, "serve", f"a/b={ecg}")
-    assert "others can reach this server" in fails(capsys, "serve", ecg, "--host", "0.0.0.0")
-    assert "--port must be" in fails(capsys, "serve", ecg, "--port", "70000")
-    assert "'streams' must be" in fails(capsys, "serve", ecg, "--max-streams", "0")
-    assert "exclude each other" in fails(capsys, "serve", ecg, "--new-token", "--token-file", "x")
-    assert "Cannot read the token" in fails(capsys, "serve", ecg, "--token-file", str(token))
+    ecg, token, circle = runs / "ecg", tmp_path / "token", tmp_path / "circle"
+    circle.symlink_to(circle)
+    for nowhere in ("nowhere", circle):
+        check("was not found", nowhere)
+    check("two models named 'ecg'", ecg, ecg)
+    check("others can reach this server", ecg, "--host", "0.0.0.0")
+    check("'streams' must be", ecg, "--max-streams", "0")
+    check("Cannot read the token", ecg, "--token-file", token)
     token.write_text("\n")
-    assert "contains no token" in fails(capsys, "serve", ecg, "--token-file", str(token))
-    for given in (
-        " ",
-        "tökentökentöken1",
-        "\udcff" * 20,
-    ):  # the last, bytes that are no text, was a traceback
+    check("contains no token", ecg, "--token-file", token)
+    # The last, bytes that are no text, was a traceback.
+    for given in (" ", "tökentökentöken1", "\udcff" * 20):
         monkeypatch.setenv("SRNN_TOKEN", given)
-        assert "SRNN_TOKEN contains no token" in fails(capsys, "serve", ecg)
+        check("SRNN_TOKEN contains no token", ecg)
     monkeypatch.delenv("SRNN_TOKEN")
     token.write_text("short\n")
-    assert "16 characters" in fails(capsys, "serve", ecg, "--token-file", str(token))
-    assert "fits no model" in fails(capsys, "serve", ecg, "--recording", str(token))
+    check("16 characters", ecg, "--token-file", token)
+    check("fits no model", ecg, "--recording", token)
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
         # Said before models are read, which takes a while.
-        assert "Cannot listen on 127.0.0.1" in fails(
-            capsys, "serve", "nowhere", "--port", str(taken.getsockname()[1])
-        )
-    assert "Cannot listen on" in fails(capsys, "serve", ecg, "--host", "192.0.2.1", "--new-token")
+        check("Cannot listen on 127.0.0.1", "nowhere", "--port", str(taken.getsockname()[1]))
+    check("Cannot listen on", ecg, "--host", "192.0.2.1", "--new-token")
 
 
 def test_small_messages_leave_at_once() -> None:
@@ -253,8 +218,14 @@ def test_what_is_loaded_is_left_out_of_garbage_collections() -> None:
 
 @pytest.mark.parametrize(
     ("soft", "hard", "raised"),
-    [(20000, 20000, []), (1024, 4096, [(2256, 4096)]), (1024, 2000, [(2000, 2000)]), (1024, -1, [(2256, -1)]), (-1, -1, [])],
-)  # fmt: skip
+    [
+        (20000, 20000, []),
+        (1024, 4096, [(2256, 4096)]),
+        (1024, 2000, [(2000, 2000)]),
+        (1024, -1, [(2256, -1)]),
+        (-1, -1, []),
+    ],
+)
 def test_descriptors_are_raised_as_far_as_they_may_be(
     soft: int, hard: int, raised: list[tuple[int, int]], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -7,6 +7,7 @@ import io
 import json
 import wave
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -25,81 +26,69 @@ from srnn.deploy.streaming import Decoder
 from support.runs import ECG, SPOKEN, make_run
 from support.serving import LEADS, Service, expected, serving
 
+NPY = io.BytesIO()
+np.save(NPY, np.ones((1, 20, 1)))
+EIGHT = b"[[0], [0], [0], [0], [0], [0], [0], [0]]"
+JSON, X_NPY = "application/json", "application/x-npy"
+
+
+def classify_by(
+    service: Service, body: Any, kind: str = "", model: str = "digits"
+) -> tuple[int, Any]:
+    """The answer to a body, or to an array in NumPy's format."""
+    if isinstance(body, np.ndarray):
+        np.save(file := io.BytesIO(), body)
+        kind, body = "application/x-npy", file.getvalue()
+    return service.ask(f"/v1/models/{model}/classify", body, Content_Type=kind)
+
+
+NOT_FINITE, NO_NPY = "Sequence 1: sample 1 is not finite", "The body cannot"
+DATA, INPUTS, SAMPLES = ("data", "body"), ("data", "inputs"), ("data", "samples")
+
 
 def test_batches_equal_streams(service: Service, models: dict[str, Decoder]) -> None:
     signals = np.random.default_rng(3).random((3, 40, 1)).astype(np.float32)
     body = json.dumps({"inputs": signals.tolist()}).encode()
-    status, found = service.ask("/v1/models/digits/classify", body, Content_Type="application/json")
-    assert status == 200 and [one["class"] for one in found["results"]] == [
-        expected(models["digits"], signal_)[-1] for signal_ in signals
-    ]
-    assert all(
-        abs(sum(one["probabilities"]) - 1) < 1e-4 and one["steps"] == 40 for one in found["results"]
-    )
+    status, found = classify_by(service, body, JSON)
+    assert status == 200
+    for one, signal in zip(found["results"], signals, strict=True):
+        assert one["class"] == expected(models["digits"], signal)[-1] and one["steps"] == 40
+        assert sum(one["probabilities"]) == pytest.approx(1, abs=1e-4)
     for array in (signals, np.asfortranarray(signals.astype(np.float64))):
-        file = io.BytesIO()
-        np.save(file, array)
-        assert service.ask(
-            "/v1/models/digits/classify", file.getvalue(), Content_Type="application/x-npy"
-        ) == (
-            200,
-            found,
-        )
-    file = io.BytesIO()
-    np.save(file, LEADS[None])
-    status, found = service.ask(
-        "/v1/models/ecg/classify", file.getvalue(), Content_Type="application/x-npy"
-    )
+        assert classify_by(service, array) == (200, found)
+    _, found = classify_by(service, LEADS[None], model="ecg")
     assert found["results"][0]["classes"] == expected(models["ecg"], LEADS)
+
+
+def wav(samples: np.ndarray, rate: int) -> bytes:
+    """(n, channels) in int16 as a file of sound."""
+    file = io.BytesIO()
+    with wave.open(file, "wb") as writer:
+        writer.setparams((samples.shape[1], 2, rate, 0, "NONE", ""))
+        writer.writeframes(samples.astype("<i2").tobytes())
+    return file.getvalue()
 
 
 def test_a_batch_of_sound(tmp_path: Path) -> None:
     ones = Statistics(np.zeros(120, np.float32), np.ones(120, np.float32))
     decoder = Decoder.of(make_run(tmp_path / "run", *SPOKEN, statistics=ones))
-    sound = (np.sin(np.arange(4000) / 5) * 9000).astype("<i2")
-
-    def clip(rate: int) -> bytes:
-        file = io.BytesIO()
-        with wave.open(file, "wb") as writer:
-            writer.setnchannels(1)
-            writer.setsampwidth(2)
-            writer.setframerate(rate)
-            writer.writeframes(sound.tobytes())
-        return file.getvalue()
-
+    sound = (np.sin(np.arange(4000) / 5) * 9000)[:, None]
+    clip = wav(sound, 8000)
     with serving({"words": decoder}) as running:
-        status, found = running.ask(
-            "/v1/models/words/classify", clip(8000), Content_Type="audio/wav"
-        )
-        assert status == 200 and found["results"][0]["steps"] == 51
-        status, found = running.ask(
-            "/v1/models/words/classify", clip(16000), Content_Type="audio/wav"
-        )
-        assert (
-            status == 200 and found["results"][0]["steps"] == 26
-        )  # half as long, at twice the rate
-        status, found = running.ask(
-            "/v1/models/words/classify", clip(8000)[:-3], Content_Type="audio/wav"
-        )
-        assert status == 422 and found["detail"].startswith("The body: the sound is cut off")
-        status, found = running.ask(
-            "/v1/models/words/classify", b"ID3" + clip(8000), Content_Type="audio/wav"
-        )
-        assert status == 422 and found["detail"].startswith("The body: this is not a sound file")
+        for body, steps in ((clip, 51), (wav(sound, 16000), 26)):  # half as long, at twice the rate
+            status, found = classify_by(running, body, "audio/wav", "words")
+            assert status == 200 and found["results"][0]["steps"] == steps
+        for body, why in ((clip[:-3], "the sound is cut off"), (b"ID3" + clip, "this is not a")):
+            status, found = classify_by(running, body, "audio/wav", "words")
+            assert status == 422 and found["detail"].startswith(f"The body: {why}")
 
 
 def test_of_stereo_sound_the_mean_is_heard() -> None:
     words = Decoder.of(srnn.load("speech-commands-mini"))
-    file = io.BytesIO()
-    with wave.open(file, "wb") as writer:
-        writer.setparams((2, 2, 8000, 0, "NONE", ""))
-        writer.writeframes(np.array([[2**14, 0], [0, -(2**14)]] * 200, "<i2").tobytes())
-    sound = read_body(file.getvalue(), "Audio/WAV; codecs=1", words)[0].samples
-    assert (
-        sound.shape[1] == 1
-        and 0.2 < sound.max() < 0.35
-        and sound.mean() == pytest.approx(0, abs=1e-3)
-    )
+    stereo = wav(np.array([[2**14, 0], [0, -(2**14)]] * 200), 8000)
+    sound = read_body(stereo, "Audio/WAV; codecs=1", words)[0].samples
+    assert sound.shape[1] == 1 and 0.2 < sound.max() < 0.35
+    assert sound.mean() == pytest.approx(0, abs=1e-3)
 
 
 def test_a_sequence_longer_than_those_of_training_is_one_sequence(
@@ -138,13 +127,6 @@ def test_late_labels_of_a_batch_stand_beside_what_they_name(tmp_path: Path) -> N
     assert got["class"] == wanted.numbers[-1] and len(set(got["classes"])) > 1
 
 
-NPY = io.BytesIO()
-np.save(NPY, np.ones((1, 20, 1)))
-EIGHT = b"[[0], [0], [0], [0], [0], [0], [0], [0]]"
-JSON = "application/json"
-DATA, INPUTS, SAMPLES = ("data", "body"), ("data", "inputs"), ("data", "samples")
-
-
 @pytest.mark.parametrize(
     ("media_type", "body", "status", "about"),
     [
@@ -156,23 +138,18 @@ DATA, INPUTS, SAMPLES = ("data", "body"), ("data", "inputs"), ("data", "samples"
         (JSON, b'{"inputs": [[[1, 2]]]}', 422, SAMPLES),
         (JSON, b'{"inputs": [[[1], [2, 3]]]}', 422, SAMPLES),
         (JSON, b'{"inputs": [[["a"]]]}', 422, SAMPLES),
-        (
-            JSON,
-            b'{"inputs": [%b, [[1], [NaN]]]}' % EIGHT,
-            422,
-            "Sequence 1: sample 1 is not finite",
-        ),
-        (JSON, b'{"inputs": [%b, [[1], [1e999]]]}' % EIGHT, 422, "Sequence 1: sample 1 is not fin"),
-        (JSON, b'{"inputs": [%b, [[1], [1e300]]]}' % EIGHT, 422, "Sequence 1: sample 1 is not fin"),
+        (JSON, b'{"inputs": [%b, [[1], [NaN]]]}' % EIGHT, 422, NOT_FINITE),
+        (JSON, b'{"inputs": [%b, [[1], [1e999]]]}' % EIGHT, 422, NOT_FINITE),
+        (JSON, b'{"inputs": [%b, [[1], [1e300]]]}' % EIGHT, 422, NOT_FINITE),
         (JSON, b'{"inputs": [[[1]]]}', 422, "ended after 1 sample;"),
         (JSON, b'{"inputs": [[[' + b"9" * 6000 + b"]]]}", 422, ""),
-        ("application/x-npy", b"x", 422, "The body cannot"),
-        ("application/x-npy", NPY.getvalue()[:-1], 422, "The body cannot"),
-        ("application/x-npy", NPY.getvalue()[:80], 422, "The body cannot"),
-        ("application/x-npy", NPY.getvalue().replace(b"20", b"99"), 422, "The body cannot"),
-        ("application/x-npy", NPY.getvalue().replace(b"<f8", b"|O8"), 422, "The body cannot"),
-        ("application/x-npy", NPY.getvalue().replace(b"(1, 20, 1)", b"(20, 1, 1)"), 422, ""),
-        ("application/x-npy", NPY.getvalue().replace(b"(1, 20, 1)", b"(1, 1, 20)"), 422, DATA),
+        (X_NPY, b"x", 422, NO_NPY),
+        (X_NPY, NPY.getvalue()[:-1], 422, NO_NPY),
+        (X_NPY, NPY.getvalue()[:80], 422, NO_NPY),
+        (X_NPY, NPY.getvalue().replace(b"20", b"99"), 422, NO_NPY),
+        (X_NPY, NPY.getvalue().replace(b"<f8", b"|O8"), 422, NO_NPY),
+        (X_NPY, NPY.getvalue().replace(b"(1, 20, 1)", b"(20, 1, 1)"), 422, ""),
+        (X_NPY, NPY.getvalue().replace(b"(1, 20, 1)", b"(1, 1, 20)"), 422, DATA),
         ("audio/wav", b"x", 422, ("unsupported", "Content-Type")),
         ("text/plain", b"x", 422, ("value", "Content-Type")),
         (JSON, b" " * 5_000_000, 413, DATA),
@@ -182,7 +159,7 @@ def test_bad_batches(
     service: Service, media_type: str, body: bytes, status: int, about: tuple[str, str] | str
 ) -> None:
     """Refused for a kind and a field, or, by a reader that others use, in its words."""
-    found, answer = service.ask("/v1/models/digits/classify", body, Content_Type=media_type)
+    found, answer = classify_by(service, body, media_type)
     assert found == status and set(answer) == {"detail", "kind", "field"}
     if isinstance(about, str):
         assert about in answer["detail"]

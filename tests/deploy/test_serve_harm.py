@@ -25,6 +25,11 @@ from support.serving import LEADS, Client, Service, expected, serving, told
 
 pytestmark = pytest.mark.robust
 
+
+def samples(rows: Any) -> str:
+    return json.dumps({"type": "samples", "samples": rows})
+
+
 BAD_STARTS: list[tuple[Any, str, str]] = [
     (b"\0\0\0\0", "value", "type"),
     ("", "data", ""),
@@ -49,31 +54,32 @@ BAD_STARTS: list[tuple[Any, str, str]] = [
 BAD_MESSAGES: list[tuple[Any, str, str]] = [
     (b"\0" * 7, "data", "samples"),
     (b"\0" * 4, "data", "samples"),
-    ('{"type": "samples", "samples": [[true, 1]]}', "data", "samples"),
+    (samples([[True, 1]]), "data", "samples"),
     (np.array([0, 1, np.nan, 1], "<f4").tobytes(), "data", "0"),
     (np.array([1, -np.inf], "<f4").tobytes(), "data", "1"),
-    ('{"type": "samples", "samples": [[1, 2], [1, NaN]]}', "data", "1"),
+    (samples([[1, 2], [1, float("nan")]]), "data", "1"),
     ('{"type": "start"}', "conflict", "type"),
     ('{"type": "samples"}', "data", "samples"),
-    ('{"type": "samples", "samples": [[1, 2, 3]]}', "data", "samples"),
-    ('{"type": "samples", "samples": {"a": 1}}', "data", "samples"),
-    ('{"type": "samples", "samples": [[1], [2, 3]]}', "data", "samples"),
+    (samples([[1, 2, 3]]), "data", "samples"),
+    (samples({"a": 1}), "data", "samples"),
+    (samples([[1], [2, 3]]), "data", "samples"),
     # 200 kB of texts, which an array of texts would make 18 GB of, and hold everybody up meanwhile
-    (
-        json.dumps(
-            {"type": "samples", "samples": [["x" * 100_000, *[""] * 45_000]]}, separators=(",", ":")
-        ),
-        "data",
-        "samples",
-    ),
-    (
-        json.dumps({"type": "samples", "samples": [[["x" * 100_000, *[""] * 40_000]]]}),
-        "data",
-        "samples",
-    ),
-    ('{"type": "samples", "samples": [[1, 18446744073709551616]]}', "data", "samples"),
+    (samples([["x" * 100_000, *[""] * 40_000]]), "data", "samples"),
+    (samples([[["x" * 100_000, *[""] * 40_000]]]), "data", "samples"),
+    (samples([[1, 2**64]]), "data", "samples"),
     ("null", "name", "type"),
 ]
+
+
+def timed(service: Service) -> tuple[list[int], float]:
+    """The classes of a stream in 40 pieces, and the longest that it waited for one of them."""
+    client, longest = service.stream("ecg"), 0.0
+    for at in range(0, 800, 20):
+        began = time.monotonic()
+        client.push(LEADS[at : at + 20])
+        client.state()
+        longest = max(longest, time.monotonic() - began)
+    return told(client.finish()), longest
 
 
 @pytest.mark.parametrize(("message", "kind", "field"), BAD_STARTS)
@@ -117,21 +123,13 @@ def test_a_message_beyond_the_limit_ends_its_stream(service: Service) -> None:
 
 
 def test_who_sends_much_at_once_delays_nobody(service: Service, models: dict[str, Decoder]) -> None:
-    wanted = expected(
-        models["ecg"], LEADS
-    )  # before the server uses the decoder: it is for one thread
+    # Before the server uses the decoder: it is for one thread.
+    wanted = expected(models["ecg"], LEADS)
     many = Client(service.open("ecg", ping_interval=None), report="end")
     many.push(np.tile(LEADS, (5, 1)))
     many.say(type="finish")
-
-    client, longest = service.stream("ecg"), 0.0
-    for at in range(0, 800, 20):
-        began = time.monotonic()
-        client.push(LEADS[at : at + 20])
-        client.state()
-        longest = max(longest, time.monotonic() - began)
-    assert told(client.finish()) == wanted and longest < 2
-
+    classes, longest = timed(service)
+    assert classes == wanted and longest < 2
     while (last := json.loads(many.socket.recv(timeout=180)))["type"] != "end":
         pass
     assert last["samples"] == 5 * 800
@@ -197,10 +195,9 @@ def test_a_busy_server_still_ends_who_never_starts(models: dict[str, Decoder]) -
 
     async def never_starts() -> None:
         busy = asyncio.create_task(flood())
+        socket: Any = SimpleNamespace(receive=silence)
         limits = Limits(idle_seconds=0.1)
-        client = stream.StreamConnection(
-            SimpleNamespace(receive=silence), "ecg", models["ecg"], limits, b""
-        )  # type: ignore
+        client = stream.StreamConnection(socket, "ecg", models["ecg"], limits, b"")
         with pytest.raises(stream.Silent):
             async with asyncio.timeout(5):
                 await client._receive()
@@ -234,30 +231,6 @@ def test_turns_of_a_slow_network_are_short(
             await some.decide(np.full(some.size, seconds))
 
     asyncio.run(take_turns())
-    assert sizes == [
-        64,
-        32,
-        16,
-        8,
-        8,
-        8,
-        16,
-        32,
-        64,
-        128,
-        256,
-        512,
-        512,
-        512,
-        256,
-        128,
-        64,
-        32,
-        16,
-        8,
-        4,
-        2,
-        1,
-        1,
-        1,
-    ]
+    falling = [64, 32, 16, 8]
+    rising = [16, 32, 64, 128, 256]
+    assert sizes == [*falling, 8, 8, *rising, 512, 512, 512, 256, 128, *falling, 4, 2, 1, 1, 1]

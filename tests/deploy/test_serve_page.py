@@ -91,9 +91,8 @@ def test_a_recording_is_drawn_as_it_runs(
     browser.size(1000, 1100)
     browser.open(f"{service.url}/?token={TOKEN}")
     browser.wait(READY)
-    assert browser.value("location.search") == "" and "beats <b>" in browser.value(
-        "document.body.innerText"
-    )
+    assert browser.value("location.search") == ""
+    assert "beats <b>" in browser.value("document.body.innerText")
     for canvas in (
         "spikes",
         "membranes",
@@ -167,9 +166,8 @@ def test_what_is_unlike_training_is_shown_as_not_sure(
             )
             label = browser.value("document.querySelector('#label').textContent")
             status = browser.value("document.querySelector('#status').textContent")
-            assert (label in ("still", "moving")) is not unsure and label.startswith(
-                "not sure ("
-            ) is unsure
+            assert (label in ("still", "moving")) is not unsure
+            assert label.startswith("not sure (") is unsure
             assert ("as in g instead of m/s2" in status) is unsure
         browser.value("($('source').value = 'file', $('own').hidden = false, 0)")
         text = (tmp_path / "g.csv").read_text()
@@ -209,9 +207,8 @@ def test_an_example_that_the_run_keeps_plays_at_once(
         browser.wait(
             "document.querySelector('#answers-note').textContent.endsWith('named 500 steps later')"
         )
-        assert (
-            browser.value(f"{RIGHT}('answers')") == 0 and browser.value(f"{INK}('answers')") > 100
-        )
+        assert browser.value(f"{RIGHT}('answers')") == 0
+        assert browser.value(f"{INK}('answers')") > 100
         browser.value("model.label_lag = 0")
         browser.value(
             "['#label', '#bars span'].map(w => document.querySelector(w).textContent = "
@@ -367,10 +364,8 @@ def test_a_state_of_before_a_reset_is_not_resumed_from(
         )
         assert browser.value(f"(() => {{ {late} return lastState; }})()") is None
         browser.wait(f"lastState && {COUNT} > 100")
-        assert (
-            browser.value("lastState !== 'old' && view.sample < feed.place - begun + 100")
-            and browser.errors == []
-        )
+        assert browser.value("lastState !== 'old' && view.sample < feed.place - begun + 100")
+        assert browser.errors == []
 
 
 def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
@@ -378,7 +373,8 @@ def test_a_file_and_its_mistakes(service: Service, browser: Browser) -> None:
     browser.wait(READY)
     read = "engine.read([new File(['{}'], '{}')]).then(([x, notes]) => [[...x], notes])"
     x, notes = browser.value(read.format("a,b\\n1,2\\n# note\\n3,4\\n", "a.csv"))
-    assert x == [1, 2, 3, 4] and notes == [
+    assert x == [1, 2, 3, 4]
+    assert notes == [
         "it does not state its units and rate: taken as in mV, 250 Hz (rate says another)"
     ]
     assert browser.value(read.format("1,5;-2,25\\n3;4", "a.txt"))[0] == [
@@ -417,12 +413,8 @@ def test_the_page_is_one_file_and_says_so(service: Service) -> None:
     with urllib.request.urlopen(request) as reply:
         text, policy = reply.read().decode(), reply.headers["Content-Security-Policy"]
     assert "default-src 'none'" in policy and "connect-src 'self'" in policy
-    assert (
-        "http://" not in text
-        and "https://" not in text
-        and "src=" not in text
-        and "@import" not in text
-    )
+    assert "http://" not in text and "https://" not in text and "src=" not in text
+    assert "@import" not in text
     assert '<html lang="en">' in text and "viewport" in text and 'aria-live="polite"' in text
     assert len(text) < 60_000
 

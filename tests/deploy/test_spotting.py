@@ -4,7 +4,7 @@ command."""
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -28,6 +28,7 @@ from srnn.deploy.streaming.spotting_evaluation import (
 )
 from srnn.nn.decision import RULES, softmax
 from srnn.training.runs import Run
+from support.commands import fails
 from support.refusing import refuses
 from support.runs import make_run
 from support.signals import read_as
@@ -72,13 +73,22 @@ DECODER: Any = SimpleNamespace(
 """Windows of 1 s at 10 ms steps, and a latency of 0.05 s; classes a, b, and one that is no word."""
 
 
+def outcome(scores: ScoredWindows, clips: list[Clip], threshold: float) -> tuple[int, int, int]:
+    """How many words were understood, and false accepts, of which so many took one word for another."""
+    found = evaluate_spotting(DECODER, scores, clips, SpottingRule(threshold))
+    return found.understood, found.false_accepts, found.mistaken
+
+
+def decided(said: list[tuple[int, int, float]], *rule: Any) -> list[int]:
+    """The steps of the detections."""
+    found = Detector(DECODER, SpottingRule(*rule)).push(*heard_of(said)[1:])
+    return found.steps[found.final].tolist()
+
+
 def test_what_is_understood() -> None:
     clips = [
-        Clip(100, 200, 0),
-        Clip(300, 400, 1),
-        Clip(500, 600, 2),
-        Clip(700, 800, 0),
-        Clip(900, 1000, 0),
+        Clip(100 + 200 * place, 200 * (place + 1), label)
+        for place, label in enumerate((0, 1, 2, 0, 0))
     ]
     heard = heard_of([
         (150, 0, 0.9),  # the first clip: right, 0.5 s after its beginning
@@ -88,23 +98,17 @@ def test_what_is_understood() -> None:
         (660, 2, 0.9),  # no word, as is so
         (760, 1, 0.9), (870, 0, 0.9),  # the fourth: wrong, and then beyond its end and half a window
     ])  # fmt: skip
-    unsure, sure = (
-        evaluate_spotting(DECODER, heard, clips, SpottingRule(threshold))
-        for threshold in (0.5, 0.8)
-    )
-    assert (
-        sure.words == 4 and sure.understood == 2 and (sure.false_accepts, sure.mistaken) == (3, 1)
-    )
+    sure = evaluate_spotting(DECODER, heard, clips, SpottingRule(0.8))
+    assert (sure.words, sure.understood) == (4, 2)
+    assert (sure.false_accepts, sure.mistaken) == (3, 1)
     assert sure.delays == pytest.approx((0.55, 1.25))
     told = sure.to_dict()
-    assert told["false_rejects"] == 2 and told["false_accepts_an_hour"] == pytest.approx(
-        3 * 3600 / 11
-    )
+    assert told["false_rejects"] == 2
+    assert told["false_accepts_an_hour"] == pytest.approx(3 * 3600 / 11)
     assert told["without_a_word_an_hour"] == pytest.approx(2 * 3600 / 11)
     assert told["delay_seconds"] == pytest.approx({"p50": 0.9, "p95": 0.55 + 0.95 * 0.7})
-    assert (
-        unsure.understood == 1 and unsure.false_accepts == 4
-    )  # said too early of the second, it keeps it from the right one
+    # Said too early of the second, it keeps it from the right one.
+    assert outcome(heard, clips, 0.5)[:2] == (1, 4)
 
 
 def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> None:
@@ -117,9 +121,8 @@ def test_the_first_detection_decides_until_half_a_window_after_the_clip() -> Non
     found = evaluate_spotting(DECODER, heard, clips, SpottingRule(0.8))
     assert (found.understood, found.false_accepts, found.mistaken) == (1, 3, 1)
     assert found.delays == pytest.approx((1.55,))
-    assert (
-        evaluate_spotting(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8)).share == 0
-    )  # of no word
+    no_word = evaluate_spotting(DECODER, heard, [Clip(100, 200, 2)], SpottingRule(0.8))
+    assert no_word.share == 0
 
 
 def test_a_mean_of_windows_outvotes_one_of_them() -> None:
@@ -127,31 +130,21 @@ def test_a_mean_of_windows_outvotes_one_of_them() -> None:
         (100, 2, 0.9),
         (125, 0, 0.95),
         (150, 2, 0.9),
-        (300, 1, 0.9),
-        (325, 1, 0.9),
-        (350, 1, 0.9),
+        *((end, 1, 0.9) for end in (300, 325, 350)),
     ]
-    known = Detector(DECODER, SpottingRule(0.8)).push(*heard_of(said)[1:])
-    assert known.steps[known.final].tolist() == [125, 300]
-    again = Detector(DECODER, SpottingRule(0.8)).push(
-        *heard_of([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)])[1:]
-    )
-    assert again.final.tolist() == [
-        True,
-        False,
-        True,
-    ]  # the first window; and one of which all comes after it
+    assert decided(said, 0.8) == [125, 300]
+    # The first window; and one of which all comes after it.
+    assert decided([(99, 0, 0.9), (198, 0, 0.9), (199, 0, 0.9)], 0.8) == [99, 199]
     just = float(softmax(heard_of(said[:1]).scores).max())
-    for threshold, sure in ((just, [True]), (float(np.nextafter(just, 1)), [False])):
-        known = Detector(DECODER, SpottingRule(threshold)).push(*heard_of([(99, 0, 0.9)])[1:])
-        assert known.final.tolist() == sure
-    whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(*heard_of(said)[1:])
+    assert decided([(99, 0, 0.9)], just) == [99]
+    assert decided([(99, 0, 0.9)], float(np.nextafter(just, 1))) == []
+    ends, scores = heard_of(said)[1:]
+    whole = Detector(DECODER, SpottingRule(0.8, smooth=2)).push(ends, scores)
     assert whole.steps[whole.final].tolist() == [325]
-    np.testing.assert_allclose(whole.scores[1], heard_of(said).scores[:2].mean(0))
-    cut, parts = Detector(DECODER, SpottingRule(0.8, smooth=4)), []
-    for at in range(6):
-        parts.append(cut.push(*(part[at : at + 1] for part in heard_of(said)[1:])))
-    at_once = Detector(DECODER, SpottingRule(0.8, smooth=4)).push(*heard_of(said)[1:])
+    np.testing.assert_allclose(whole.scores[1], scores[:2].mean(0))
+    cut = Detector(DECODER, SpottingRule(0.8, smooth=4))
+    parts = [cut.push(ends[at : at + 1], scores[at : at + 1]) for at in range(6)]
+    at_once = Detector(DECODER, SpottingRule(0.8, smooth=4)).push(ends, scores)
     for ours, theirs in zip(zip(*parts, strict=True), at_once, strict=True):
         np.testing.assert_array_equal(np.concatenate(ours), theirs)
 
@@ -173,37 +166,27 @@ def test_the_rule_chosen_understands_most_of_those_allowed(monkeypatch: pytest.M
     monkeypatch.setattr(spotting_evaluation, "score_windows", lambda *_: heard)
     monkeypatch.setattr(spotting_evaluation, "concatenated", lambda *_: (None, clips))
     monkeypatch.setattr(spotting_evaluation, "GRID", (spotting_evaluation.GRID[0], (1,)))
-    chosen = {n: choose_threshold(DECODER, sounds(3), n) for n in (0, 400, 10_000)}
-    assert (
-        0.72 < chosen[0].threshold <= 0.92
-        and evaluate_spotting(DECODER, heard, clips, chosen[0]).understood == 1
-    )
-    assert (
-        0.37 < chosen[400].threshold <= 0.62
-        and evaluate_spotting(DECODER, heard, clips, chosen[400]).understood == 2
-    )
-    assert (
-        choose_threshold(DECODER, sounds(3), 3600 / 11).threshold == chosen[400].threshold
-    )  # just as many as it has
-    assert (chosen[0].chosen_on, chosen[0].false_accepts) == ("validation", 0)
-    assert evaluate_spotting(DECODER, heard, clips, chosen[10_000]) == replace(
-        evaluate_spotting(DECODER, heard, clips, chosen[400]), rule=chosen[10_000]
-    )  # no more words are to be had, so the fewest false accepts
+    none, some, any_ = (choose_threshold(DECODER, sounds(3), n) for n in (0, 400, 10_000))
+    assert 0.72 < none.threshold <= 0.92 and outcome(heard, clips, none.threshold)[0] == 1
+    assert 0.37 < some.threshold <= 0.62 and outcome(heard, clips, some.threshold)[0] == 2
+    # Just as many as it has.
+    assert choose_threshold(DECODER, sounds(3), 3600 / 11).threshold == some.threshold
+    assert (none.chosen_on, none.false_accepts) == ("validation", 0)
+    # No more words are to be had, so the fewest false accepts.
+    assert outcome(heard, clips, any_.threshold) == outcome(heard, clips, some.threshold)
 
 
 @pytest.fixture(scope="module")
 def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Split]:
     """An untrained network with windows of half a second, and four tones."""
     features = SpeechFeatures(rate=8000, normalise="training")
-    signals = [
-        tone(0.5, 8000, hz)[:, None].astype(np.float32) / 32768 for hz in (300, 600, 900, 1500)
-    ]
-    known = features.fit([features.expand(features.frames(one[:, 0])) for one in signals])
+    tones = [tone(0.5, 8000, hz).astype(np.float32) / 32768 for hz in (300, 600, 900, 1500)]
+    known = features.fit([features.expand(features.frames(one)) for one in tones])
+    signals = [one[:, None] for one in tones]
     split = Split(np.zeros((4, 51, 120), np.float32), np.arange(4), signals=signals)
+    made: dict[str, Any] = {"recipe": "spoken-digits", "statistics": known, "steps": 50}
     folder = tmp_path_factory.mktemp("spoken") / "run"
-    return make_run(
-        folder, "--network.hidden=[8]", recipe="spoken-digits", statistics=known, steps=50
-    ), split
+    return make_run(folder, "--network.hidden=[8]", **made), split
 
 
 def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
@@ -211,33 +194,30 @@ def test_a_spotter_s_windows_are_whole_sequences_however_the_signal_comes(
 ) -> None:
     """Every window's scores are what a new session says of its half second alone, of the features
     of the whole signal."""
+
+    def spotted(size: int) -> tuple[Spotter, list[np.ndarray]]:
+        spotter = Spotter(decoder, SpottingRule(0.0))
+        parts = [spotter.push(signal[at : at + size]) for at in range(0, len(signal), size)]
+        return spotter, [*map(np.concatenate, zip(*parts, spotter.finish(), strict=True))]
+
     run, split = spoken
     decoder = Decoder.of(run)
     signal, _ = concatenated(split, 8000, 0, 20)
     steps = decoder.signal.whole(signal)
-    at_once = Spotter(decoder, SpottingRule(0.0))
-    known = [
-        np.concatenate(parts) for parts in zip(at_once.push(signal), at_once.finish(), strict=True)
-    ]
-    assert known[0].tolist() == [
-        end for end in range(49, len(steps)) if (end + 1) % 50 % 12 == 0 and (end + 1) % 50 < 49
-    ]
-    for end, scores in zip(known[0][::7], known[1][::7], strict=True):
+    _, (ends, scores, final) = spotted(len(signal))
+    judged = [end for end in range(49, len(steps)) if (end + 1) % 50 % 12 == 0]
+    assert ends.tolist() == [end for end in judged if (end + 1) % 50 < 49]
+    for end, known in zip(ends[::7], scores[::7], strict=True):
         alone = decoder.open().decide(steps[end - 49 : end + 1])
         assert alone.final[-1]
-        np.testing.assert_array_equal(alone.scores[-1], scores)
-    pieces, spotter = [], Spotter(decoder, SpottingRule(0.0))
-    for at in range(0, len(signal), 777):
-        pieces.append(spotter.push(signal[at : at + 777]))
-    pieces.append(spotter.finish())
-    for ours, theirs in zip(zip(*pieces, strict=True), known, strict=True):
-        np.testing.assert_array_equal(np.concatenate(ours), theirs)
+        np.testing.assert_array_equal(alone.scores[-1], known)
+    spotter, parts = spotted(777)
+    for ours, theirs in zip(parts, (ends, scores, final), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
     with pytest.raises(SrnnError, match=rf"Sample {len(signal) + 2} is not finite in channel 0"):
         spotter.push(np.array([0, 1, np.inf]))
-    assert np.diff(known[0][known[2]]).min() >= 50 and (spotter.samples, spotter.steps) == (
-        len(signal),
-        len(steps),
-    )
+    assert np.diff(ends[final]).min() >= 50
+    assert (spotter.samples, spotter.steps) == (len(signal), len(steps))
     with refuses("", "unsupported"):
         Spotter(Decoder.of(run, segment=0))
 
@@ -250,34 +230,27 @@ def test_a_chosen_rule_stays_with_the_model(
 ) -> None:
     run, split = spoken
     monkeypatch.setattr(SpokenDigitsTask, "load", lambda *_: split)
-    assert main(["evaluate", str(run), "--live", "--false-accepts", "900", "--json"]) == 0
+    live = ["evaluate", str(run), "--live", "--json", "--false-accepts"]
+    assert main([*live, "900"]) == 0
     found = json.loads(capsys.readouterr().out)["rule"]
     stored = json.loads((run / "spotting.json").read_text())
     assert stored["chosen_on"] == "validation" and stored["false_accepts"] == 900
     assert (found["threshold"], found["smooth"]) == (stored["threshold"], stored["smooth"])
-    assert (
-        main(["evaluate", str(run), "--live", "--false-accepts", "0", "--seed", "7", "--json"]) == 0
-    )
+    assert main([*live, "0", "--seed", "7"]) == 0
     capsys.readouterr()
     assert json.loads((run / "spotting.json").read_text()) == stored  # of the run's own seed
     file = Run.open(run).trained().save(tmp_path / "words.safetensors")
     assert asdict(SpottingRule.of(Decoder.of(file).trained)) == stored
-    wavfile = write_wav(
-        tmp_path / "four.wav", (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16), 8000
-    )
-    assert main(["stream", str(file), str(wavfile), "--words", "--json"]) == 0
+    signal = (concatenated(split, 8000)[0][:, 0] * 32768).astype(np.int16)
+    four = write_wav(tmp_path / "four.wav", signal, 8000)
+    assert main(["stream", str(file), str(four), "--words", "--json"]) == 0
     *decisions, summary = map(json.loads, capsys.readouterr().out.splitlines())
-    expected = Spotter(Decoder.of(file))
-    known = expected.push(read_as(wavfile, 1, 8000))
+    known = Spotter(Decoder.of(file)).push(read_as(four, 1, 8000))
     assert [one["step"] for one in decisions] == known.steps[known.final].tolist()
-    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions) and summary[
-        "decisions"
-    ] == len(decisions)
-    assert main(["stream", str(file), str(wavfile), "--words", "--state", str(tmp_path / "s")]) == 2
-    assert "--words has several at a time" in capsys.readouterr().err
+    assert all(one["final"] and one["delay_ms"] >= 55 - 10 for one in decisions)
+    assert summary["decisions"] == len(decisions)
     (run / "spotting.json").write_text('{"threshold": 2}')
-    assert main(["stream", str(run), str(wavfile), "--words"]) == 2
-    assert "'threshold' must be" in capsys.readouterr().err
+    assert "'threshold' must be" in fails(capsys, "stream", run, four, "--words")
     (run / "spotting.json").unlink()
 
 
@@ -293,11 +266,5 @@ def test_the_command(
     assert 4 < found["thresholds"][0]["seconds"] < 10 and found["rule"] is None
     assert main(["evaluate", run, "--live"]) == 0
     assert "false accepts per hour" in capsys.readouterr().out
-    assert (
-        main(["evaluate", run, "--noise", "20"]) == 2
-        and "--noise needs --live" in capsys.readouterr().err
-    )
-    assert (
-        main(["evaluate", run, "--false-accepts", "9"]) == 2
-        and "--false-accepts needs --live" in capsys.readouterr().err
-    )
+    for option in ("--noise", "--false-accepts"):
+        assert f"{option} needs --live" in fails(capsys, "evaluate", run, option, "9")

@@ -58,9 +58,8 @@ def test_steps_are_out_when_it_says(frames: CochleaFrames) -> None:
     for sample in range(0, 8000, 40):
         came += [sample + 39] * len(encoder.push(sound(8000)[sample : sample + 40]))
     late = [at - step * encoder.hop for step, at in enumerate(came)]
-    assert (
-        encoder.hop == 80 and encoder.latency - 80 <= max(late) <= encoder.latency + 40 < 0.3 * 8000
-    )
+    assert encoder.hop == 80
+    assert encoder.latency - 80 <= max(late) <= encoder.latency + 40 < 0.3 * 8000
     assert min(late) >= frames.samples(frames.ahead)
 
 
@@ -116,11 +115,8 @@ def test_a_tasks_sound_is_calibrated_or_given_a_gain() -> None:
     task = create_task("spoken-digits-spikes", pool=50)
     x = sound(4000)[:, 0]
     given = task.live("signal").calibrated(gain=2.0)
-    assert (
-        given.rate == 8000
-        and "one gain per stream" in given.training_difference
-        and task.inputs == 14
-    )
+    assert given.rate == 8000 and "one gain per stream" in given.training_difference
+    assert task.inputs == 14
     level = 0.3 / np.sqrt(
         np.mean((2 * x[1:2001]) ** 2)
     )  # of a quarter of a second; the sound begins with a 0

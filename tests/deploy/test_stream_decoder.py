@@ -4,6 +4,7 @@ every task."""
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,20 +17,26 @@ from hypothesis import strategies as st
 from srnn import SRNN, SrnnError, from_network
 from srnn.data.encoders import Statistics
 from srnn.data.signals import ScaledPath
-from srnn.data.tasks import create_task
+from srnn.data.tasks import Task, create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
 from support.refusing import refuses
-from support.runs import DIGITS, SPOKEN, make_run
+from support.runs import DIGITS, ECG, SPOKEN, make_run
 from support.streams import decoder, network
 from support.tiny import TinyStepTask, TinyTask
 
 QUICK = settings(max_examples=12)
 CUTS = st.lists(st.floats(0, 1), max_size=5)
 SUMMED = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")
+
+
+READOUTS = dict.fromkeys(SUMMED, "integrator") | {"ce_spike_count": "spike_count"}
+
+
+SPIKES = ("--task.name=spoken-digits-spikes", "--loss.name=ce_mean")
 
 
 def joined(parts: list[Decisions]) -> Decisions:
@@ -58,20 +65,25 @@ def ones(count: int) -> Statistics:
     return Statistics(np.full(count, -8, np.float32), np.full(count, 3, np.float32))
 
 
+def noise(rng: np.random.Generator, samples: int) -> np.ndarray:
+    return 0.1 * rng.standard_normal((samples, 1))
+
+
+def reference(task: Task, steps: np.ndarray, readout: str = "integrator") -> torch.Tensor:
+    """The output of the same network for the whole sequence."""
+    net = network(task, readout, backend="reference")
+    with torch.no_grad():
+        return net(torch.from_numpy(steps.astype(np.float64))[None])[0]
+
+
 # Every task with an online network: what is pushed, and how the whole of it is encoded.
 LIVE: dict[str, tuple[dict[str, Any], Any]] = {
     "ecg": ({"source": "records"}, lambda rng: rng.standard_normal((160, 2)).cumsum(0)),
     "digits": ({"window": 4}, lambda rng: rng.random((64, 1))),
     "smnist": ({"window": 8}, lambda rng: rng.integers(0, 256, (90, 1))),
-    "gsc": ({"normalise": "training"}, lambda rng: 0.1 * rng.standard_normal((5000, 1))),
-    "phones": (
-        {"normalise": "training", "ternary": 0.2},
-        lambda rng: 0.1 * rng.standard_normal((4000, 1)),
-    ),
-    "spoken-digits": (
-        {"normalise": "training", "derivatives": 1},
-        lambda rng: 0.1 * rng.standard_normal((3000, 1)),
-    ),
+    "gsc": ({"normalise": "training"}, lambda rng: noise(rng, 5000)),
+    "phones": ({"normalise": "training", "ternary": 0.2}, lambda rng: noise(rng, 4000)),
+    "spoken-digits": ({"normalise": "training", "derivatives": 1}, lambda rng: noise(rng, 3000)),
 }
 STEPS: dict[str, dict[str, Any]] = {
     "ecg": {}, "shd": {}, "ssc": {"pool": 5}, "psmnist": {}, "soli": {}, "soli_sequence": {}, "timit": {},
@@ -87,8 +99,9 @@ def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
 ) -> None:
     options, make = LIVE[name]
     task = create_task(name, **options)
-    scale: dict[str, Any] = {"scale": ([0.5, 1], [2, 3])} if name == "ecg" else {}
-    live = task.live().calibrated(**scale)
+    live = task.live()
+    if name == "ecg":
+        live = live.calibrated(scale=([0.5, 1], [2, 3]))
     if "statistics" in live.settings:
         live = live.calibrated(statistics=ones(task.inputs))
     assert live.form == "signal"
@@ -99,21 +112,18 @@ def test_signals_in_blocks_change_no_bit_and_equal_the_whole(
     assert equal(streamed(shared.open(), x, cuts, b"secret"), expected)
     # And the reference, over the steps that the encoder gives.
     encoder = live.stream()
-    steps = np.concatenate([encoder.push(x), encoder.flush()]).astype(np.float64)
-    net = network(task, backend="reference")
-    with torch.no_grad():
-        output = net(torch.from_numpy(steps)[None])[0]
+    steps = np.concatenate([encoder.push(x), encoder.flush()])
+    output = reference(task, steps)
     loss = Loss.for_task(shared.loss, task)
     if task.kind == "per_step":
         assert np.allclose(expected.scores, output[0].numpy(), atol=1e-9)
     else:
-        for length in (1, start, start + 1, len(steps)):
-            if 1 <= length <= len(steps):
+        for length in {1, max(start, 1), start + 1, len(steps)}:
+            if length <= len(steps):
                 whole = loss.scores(output, torch.tensor([length]))[0].numpy()
                 assert np.allclose(expected.scores[length - 1], whole, atol=1e-9)
-    assert (
-        expected.final[-1] and not expected.final[:-1].any() and len(steps) == len(expected.scores)
-    )
+    assert expected.final[-1] and not expected.final[:-1].any()
+    assert len(steps) == len(expected.scores)
 
 
 @pytest.mark.parametrize("name", STEPS)
@@ -124,22 +134,16 @@ def test_every_tasks_steps_in_blocks_change_no_bit(name: str) -> None:
     expected = streamed(shared.open(), x, [])
     assert equal(streamed(shared.open(), x, [0.2, 0.21, 0.8], b"k"), expected)
     assert equal(streamed(shared.open(), x, [i / 60 for i in range(60)]), expected)
-    with torch.no_grad():
-        output = network(task, backend="reference")(torch.from_numpy(x.astype(np.float64))[None])[0]
-    whole = Loss.for_task(shared.loss, task).scores(output)[0].numpy()
-    assert np.allclose(
-        expected.scores if task.kind == "per_step" else expected.scores[-1], whole, atol=1e-9
-    )
+    whole = Loss.for_task(shared.loss, task).scores(reference(task, x))[0].numpy()
+    found = expected.scores if task.kind == "per_step" else expected.scores[-1]
+    assert np.allclose(found, whole, atol=1e-9)
 
 
 @pytest.mark.parametrize("loss", SUMMED)
 @QUICK
 @given(
-    length=st.integers(1, 40),
-    start=st.integers(0, 12),
-    cuts=CUTS,
-    segment=st.none() | st.integers(1, 45),
-)
+    length=st.integers(1, 40), start=st.integers(0, 12), cuts=CUTS, segment=st.none() | st.integers(1, 45)
+)  # fmt: skip
 def test_scores_are_the_losses_of_every_prefix(
     loss: str, length: int, start: int, cuts: list[float], segment: int | None
 ) -> None:
@@ -149,15 +153,10 @@ def test_scores_are_the_losses_of_every_prefix(
     found = streamed(shared.open(), x, cuts)
     assert equal(found, streamed(shared.open(), x, cuts, b""))
     config = Loss.for_task(shared.loss, task)
-    net = network(
-        task, "spike_count" if loss == "ce_spike_count" else "integrator", backend="reference"
-    )
     size = segment or length
     for begin in range(0, length, size):
-        piece = torch.from_numpy(x[begin : begin + size].astype(np.float64))[None]
-        with torch.no_grad():
-            output = net(piece)[0]
-        for t in range(piece.shape[1]):
+        output = reference(task, x[begin : begin + size], READOUTS[loss])
+        for t in range(output.shape[1]):
             whole = config.scores(output[:, : t + 1])[0].numpy()
             assert np.allclose(found.scores[begin + t], whole, atol=1e-9)
     ends = [*range(size - 1, length, size)]
@@ -191,12 +190,9 @@ def test_a_session_has_its_own_state() -> None:
 @pytest.mark.parametrize("loss", SUMMED)
 @QUICK
 @given(
-    seed=st.integers(0, 1000),
-    confidence=st.sampled_from([0.34, 0.36, 0.4, 0.6]),
-    patience=st.integers(1, 5),
-    earliest=st.integers(1, 55),
-    cuts=CUTS,
-)
+    seed=st.integers(0, 1000), confidence=st.sampled_from([0.34, 0.36, 0.4, 0.6]),
+    patience=st.integers(1, 5), earliest=st.integers(1, 55), cuts=CUTS,
+)  # fmt: skip
 def test_exits_are_the_policys(
     loss: str, seed: int, confidence: float, patience: int, earliest: int, cuts: list[float]
 ) -> None:
@@ -205,34 +201,25 @@ def test_exits_are_the_policys(
     shared = decoder(task, loss, start=3, policy=policy)
     found = streamed(shared.open(), x, cuts)
     assert equal(found, streamed(shared.open(), x, cuts, b""))
-    net = network(task, "spike_count" if loss == "ce_spike_count" else "integrator")
-    output = decoder(task, loss, net=net).stream.run(x)
+    output = decoder(task, loss, net=network(task, READOUTS[loss])).stream.run(x)
     decided = policy.decide(output)
     assert found.final[-1] and not found.final[:-1].any()
     assert found.steps[-1] == decided.steps and found.winners[-1] == decided.winners
 
 
 def test_an_exit_rests_until_the_next_segment() -> None:
-    task, x = TinyTask(), np.ones((40, 3), np.float32)
-    shared = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3), segment=15)
-    found = streamed(shared.open(), x, [0.4])
-    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32] and np.flatnonzero(
-        found.final
-    ).tolist() == [
-        2,
-        5,
-        8,
-    ]
+    def exiting(patience: int, earliest: int = 1, segment: int | None = None) -> Session:
+        policy = ExitPolicy("ce_last", 10, 0.0, 0.0, patience, earliest)
+        return decoder(TinyTask(), "ce_last", policy=policy, segment=segment).open()
+
+    x = np.ones((40, 3), np.float32)
+    found = streamed(exiting(3, segment=15), x, [0.4])
+    assert found.steps.tolist() == [0, 1, 2, 15, 16, 17, 30, 31, 32]
+    assert np.flatnonzero(found.final).tolist() == [2, 5, 8]
     assert np.array_equal(found.scores[:3], found.scores[3:6])
-    late = decoder(
-        task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 2, earliest=9), segment=15
-    )
-    assert np.flatnonzero(streamed(late.open(), x, [0.1, 0.5]).final).tolist() == [
-        9,
-        19,
-        29,
-    ]  # steps 9, 24, 39
-    ended = decoder(task, "ce_last", policy=ExitPolicy("ce_last", 10, 0.0, 0.0, 3)).open()
+    late = streamed(exiting(2, earliest=9, segment=15), x, [0.1, 0.5])
+    assert late.steps[late.final].tolist() == [9, 24, 39]
+    ended = exiting(3)
     ended.push(x)
     assert len(ended.push(x).steps) == 0 and len(ended.finish().steps) == 0 and ended.steps == 80
 
@@ -241,36 +228,27 @@ def test_an_exit_rests_until_the_next_segment() -> None:
 
 
 def test_a_run_is_decoded_with_its_own_encoder(tmp_path: Path) -> None:
-    make_run(tmp_path / "run", *DIGITS)
-    found = Decoder.of(tmp_path / "run")
-    assert (
-        found.signal.form == "signal" and found.signal.channels == 1 and found.signal.latency == 7
-    )
-    assert found.fingerprint == Decoder.of(tmp_path / "run").fingerprint
-    make_run(
-        tmp_path / "other", *DIGITS, "--network.norm=batch", seed=4
-    )  # has a tensor without axes
-    other = Decoder.of(tmp_path / "other")
-    with refuses("state", "conflict"):
-        other.restore(found.open().save())
-    with refuses("state", "conflict"):
-        Decoder.of(tmp_path / "run", form="steps").restore(found.open().save())
+    run, other = make_run(tmp_path / "run", *DIGITS), tmp_path / "other"
+    found = Decoder.of(run)
+    signal = found.signal
+    assert (signal.form, signal.channels, signal.latency) == ("signal", 1, 7)
+    assert found.fingerprint == Decoder.of(run).fingerprint
+    make_run(other, *DIGITS, "--network.norm=batch", seed=4)  # has a tensor without axes
+    for stranger in (Decoder.of(other), Decoder.of(run, form="steps")):
+        with refuses("state", "conflict"):
+            stranger.restore(found.open().save())
     # The initial state is drawn from the run's seed, the same for all.
     x = np.linspace(0, 1, 64)[:, None]
-    assert equal(
-        streamed(found.open(), x, []), streamed(Decoder.of(tmp_path / "run").open(), x, [0.3], b"")
-    )
+    again = streamed(Decoder.of(run).open(), x, [0.3], b"")
+    assert equal(streamed(found.open(), x, []), again)
 
 
 def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from srnn.data.datasets.spoken_digits import SpokenDigitsTask
 
-    make_run(tmp_path / "run", *SPOKEN)
-    with pytest.raises(
-        SrnnError,
-        match=r"has no statistics of its training data, and computing them needs the data once",
-    ):
-        Decoder.of(tmp_path / "run", data_dir=tmp_path)
+    run = make_run(tmp_path / "run", *SPOKEN)
+    with pytest.raises(SrnnError, match="has no statistics of its training data"):
+        Decoder.of(run, data_dir=tmp_path)
     calls = []
 
     def statistics(self: Any, data_dir: Any) -> Statistics:
@@ -278,65 +256,47 @@ def test_statistics_are_kept_with_the_run(tmp_path: Path, monkeypatch: pytest.Mo
         return ones(self.inputs)
 
     monkeypatch.setattr(SpokenDigitsTask, "statistics", statistics)
-    first = Decoder.of(tmp_path / "run")
-    second = Decoder.of(tmp_path / "run")
+    first, second = Decoder.of(run), Decoder.of(run)
     assert len(calls) == 1 and first.fingerprint == second.fingerprint and first.signal.rate == 8000
-    kept = Run.open(tmp_path / "run").trained().task.signal().statistics  # type: ignore[attr-defined]
+    kept = Run.open(run).trained().task.signal().statistics  # type: ignore[attr-defined]
     assert all(map(np.array_equal, kept, ones(120)))  # in the model's file
-    assert Decoder.of(tmp_path / "run", form="steps").signal.channels == 120  # needs none
+    assert Decoder.of(run, form="steps").signal.channels == 120  # needs none
 
 
-def test_runs_that_cannot_be_streamed_say_why(tmp_path: Path) -> None:
-    def refused(message: str, *overrides: str, **options: Any) -> None:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        make_run(folder, *overrides)
-        with pytest.raises(SrnnError, match=message):
-            Decoder.of(folder, **options)
+LSTM = "--network.model=lstm --network.neuron=adlif --network.readout=integrator"
 
-    refused("kind 'lstm'; only spiking networks can be "
-            "streamed", *DIGITS, "--network.model", "lstm", "--network.neuron", "adlif",
-            "--network.readout", "integrator", "--network.backend", "auto")  # fmt: skip
-    refused("needs the whole sequence", *DIGITS, "--network.bidirectional", "true")
-    refused("'normalise: clip'", "--task.name", "gsc", "--loss.name", "ce_mean")
-    refused(
-        "anywhere in the image", "--task.name", "psmnist", "--loss.name", "ce_mean", form="signal"
-    )
-    refused("'form' must be one of auto", *DIGITS, form="sound")
-    refused("This input takes no scale", *DIGITS, scale=([0], [1]))
-    refused(
-        "for each of 2 leads",
-        "--task.name",
-        "ecg",
-        "--loss.name",
-        "nll",
-        form="signal",
-        scale=([0], [1]),
-    )
-    refused("This input takes no gain: only sound that a cochlea encodes", *DIGITS, gain=1.0)
-    refused(
-        "'gain' must be a number above 0",
-        "--task.name",
-        "spoken-digits-spikes",
-        "--loss.name",
-        "ce_mean",
-        form="signal",
-        gain=-1.0,
-    )
-    refused(
-        "This input is not calibrated", "--task.name", "ecg", "--loss.name", "nll", calibration=3.0
-    )
-    refused(
-        "number above 0 and at most 60",
-        "--task.name",
-        "ecg",
-        "--loss.name",
-        "nll",
-        form="signal",
-        calibration=1e6,
-    )
-    refused("is for loss ce_last from step 0", *DIGITS, policy=ExitPolicy("ce_last"))
-    run = Run.open(make_run(tmp_path / "fresh", *DIGITS))
-    run.best.unlink()
+
+@pytest.mark.parametrize(
+    ("message", "overrides", "options"),
+    [
+        ("kind 'lstm'", [*DIGITS, *LSTM.split(), "--network.backend=auto"], {}),
+        ("needs the whole sequence", [*DIGITS, "--network.bidirectional=true"], {}),
+        ("'normalise: clip'", ["--task.name=gsc", "--loss.name=ce_mean"], {}),
+        (
+            "anywhere in the image",
+            ["--task.name=psmnist", "--loss.name=ce_mean"],
+            {"form": "signal"},
+        ),
+        ("'form' must be one of auto", DIGITS, {"form": "sound"}),
+        ("This input takes no scale", DIGITS, {"scale": ([0], [1])}),
+        ("for each of 2 leads", ECG, {"form": "signal", "scale": ([0], [1])}),
+        ("This input takes no gain: only sound that a cochlea", DIGITS, {"gain": 1.0}),
+        ("'gain' must be a number above 0", SPIKES, {"form": "signal", "gain": -1.0}),
+        ("This input is not calibrated", ECG, {"calibration": 3.0}),
+        ("number above 0 and at most 60", ECG, {"form": "signal", "calibration": 1e6}),
+        ("is for loss ce_last from step 0", DIGITS, {"policy": ExitPolicy("ce_last")}),
+    ],
+)
+def test_runs_that_cannot_be_streamed_say_why(
+    message: str, overrides: Sequence[str], options: dict[str, Any], tmp_path: Path
+) -> None:
+    run = make_run(tmp_path / "run", *overrides)
+    with pytest.raises(SrnnError, match=message):
+        Decoder.of(run, **options)
+
+
+def test_a_run_without_a_checkpoint_cannot_be_streamed(tmp_path: Path) -> None:
+    Run.open(make_run(tmp_path / "fresh", *DIGITS)).best.unlink()
     with pytest.raises(SrnnError, match="no checkpoint yet"):
         Decoder.of(tmp_path / "fresh")
     with pytest.raises(SrnnError, match="was not found: name a run folder"):
@@ -363,33 +323,28 @@ def test_damaged_states_are_refused_and_change_nothing() -> None:
     good, key = session.save(b"key"), b"key"
     fresh = shared.open()
     before = fresh.save()
-    for place in range(0, len(good), 7):
-        damaged = good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :]
-        with pytest.raises(SrnnError):
-            fresh.restore(damaged, key)
-    for data in (
+    bad = [
         b"",
         b"x",
         good[:-1],
         good[:40],
         good + b"0",
         b"srnn state 3".ljust(16, b"\0") + good[16:],
-    ):
+    ]
+    for place in range(0, len(good), 7):
+        bad.append(good[:place] + bytes([good[place] ^ 1]) + good[place + 1 :])
+    for damaged in bad:
         with pytest.raises(SrnnError):
-            fresh.restore(data, key)
+            fresh.restore(damaged, key)
     for wrong in (b"", b"other"):  # made with another key
         with refuses("state", "data"):
             fresh.restore(good, wrong)
     arrays, info = unpack(good, key)
     for name in arrays:  # rightly signed, but of another form
-        for part in (None, np.zeros((2, 2, 2)), np.zeros(3, np.int8)):
-            others = (
-                {**arrays, name: part}
-                if part is not None
-                else {k: v for k, v in arrays.items() if k != name}
-            )
+        others = {other: part for other, part in arrays.items() if other != name}
+        for more in ({}, {name: np.zeros((2, 2, 2))}, {name: np.zeros(3, np.int8)}):
             with pytest.raises(SrnnError, match="not fit"):
-                fresh.restore(pack(others, info, key), key)
+                fresh.restore(pack({**others, **more}, info, key), key)
     for name in info:
         with pytest.raises(SrnnError):
             fresh.restore(pack(arrays, {**info, name: "x"} if name != "ended" else {}, key), key)
@@ -424,9 +379,8 @@ def test_a_sensor_s_sample_is_pushed_as_it_comes() -> None:
 def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() -> None:
     """It went into the network as an infinity, with numpy's warning of an overflow."""
     scale = Statistics(np.zeros(2, np.float32), np.full(2, 1e-5, np.float32))
-    session = from_network(
-        SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=ScaledPath(2, statistics=scale)
-    ).stream()
+    path = ScaledPath(2, statistics=scale)
+    session = from_network(SRNN.paper(2, [4], 3), ("a", "b", "c"), signal=path).stream()
     with refuses("samples", "data"):
         session.push(np.full((4, 2), 1e38, np.float32))
     assert session.samples == 0 and np.isfinite(session.push(np.ones((4, 2))).scores).all()
@@ -434,14 +388,12 @@ def test_a_sample_that_its_scale_cannot_bear_is_refused_and_changes_nothing() ->
 
 def test_one_long_sequence_goes_on_from_its_saved_state() -> None:
     """Beyond where the decoder's segments end, its own state was refused."""
-    model = from_network(
-        SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0)), ["a", "b"], steps=5
-    )
-    x, decoding = np.random.default_rng(0).standard_normal((12, 2)), Decoder.of(model)
+    net = SRNN.paper(2, [4], 2, generator=torch.Generator().manual_seed(0))
+    decoding = Decoder.of(from_network(net, ["a", "b"], steps=5))
+    x = np.random.default_rng(0).standard_normal((12, 2))
     session, again = decoding.open(whole=True), decoding.open(whole=True)
     session.push(x[:8])
     again.restore(session.save())
     assert equal(again.push(x[8:]), session.push(x[8:])) and again.finish().final.tolist() == [True]
-    assert equal(
-        decoding.restore(session.save()).finish(), session.finish()
-    )  # a state says what it is one of
+    # A state says what it is one of.
+    assert equal(decoding.restore(session.save()).finish(), session.finish())

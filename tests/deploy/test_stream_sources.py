@@ -69,10 +69,8 @@ def test_a_file_comes_in_blocks_at_the_rate_that_is_wanted(tmp_path: Path) -> No
         source = open_source(str(path), ScaledPath(1, rate), 7)
         blocks = list(source.blocks)
         assert {len(block) for block in blocks[:-1]} == {7}
-        assert (
-            np.array_equal(np.concatenate(blocks), read_as(path, 1, rate))
-            and sum(map(len, blocks)) == samples
-        )
+        assert np.array_equal(np.concatenate(blocks), read_as(path, 1, rate))
+        assert sum(map(len, blocks)) == samples
 
 
 def test_records(data_dir: Path) -> None:
@@ -132,9 +130,8 @@ def test_a_pipe_is_read_as_it_comes_or_in_full_blocks() -> None:
             stdin: Any = io.BufferedReader(Slowly(data, 4), 4)  # type: ignore[arg-type]
             source = open_source("-", ScaledPath(2, 250), 6, raw, stdin, at_once=at_once)  # type: ignore[arg-type]
             blocks = list(source.blocks)
-            assert [len(block) for block in blocks] == sizes and np.array_equal(
-                np.concatenate(blocks), x
-            )
+            assert [len(block) for block in blocks] == sizes
+            assert np.array_equal(np.concatenate(blocks), x)
 
 
 @pytest.mark.parametrize(
@@ -175,10 +172,7 @@ def test_rows_from_a_pipe_are_read_by_name_and_unit(block: int) -> None:
     signal = ScaledPath(2, 250, names=("ax", "az"))
     assert piped(
         "timestamp,ax,az\n2026-03-01T00:00:00Z,1,2\n2026-03-01T00:00:00.004Z,3,4\n"
-    ).tolist() == [
-        [1, 2],
-        [3, 4],
-    ]
+    ).tolist() == [[1, 2], [3, 4]]
     with pytest.raises(SrnnError, match="standard input has no ax, az: its channels are u, v, w"):
         piped(f"u,v,w\n{rows}")
 

@@ -36,12 +36,7 @@ MODELS: dict[str, Any] = {name: name for name in NEURONS} | {
 }
 QUICK = settings(max_examples=20)
 READOUTS = ("integrator", "alif", "spike_count", "relu")
-QUICK_PAIRS = [
-    ("alif", "integrator"),
-    ("alif", "alif"),
-    ("adlif", "spike_count"),
-    ("relu", "relu"),
-]
+QUICK_PAIRS = [("alif", "integrator"), ("alif", "alif"), ("adlif", "spike_count"), ("relu", "relu")]
 """Of neurons and readouts, for each pair is compiled."""
 SLOW_PAIRS = [
     *itertools.product(["alif", "adlif"], READOUTS),
@@ -77,9 +72,8 @@ def test_every_neuron_and_readout_equals_whole_sequences(neuron: str, readout: s
     for layer, expected_layer in zip(stream.state, end, strict=True):
         assert type(layer) is type(expected_layer)
         for part, value in zip(layer, expected_layer, strict=True):
-            assert part.shape == value.shape and torch.allclose(
-                part, value, rtol=0, atol=1e-12 * (1 + float(value.abs().max()))
-            )
+            assert part.shape == value.shape
+            assert torch.allclose(part, value, rtol=0, atol=1e-12 * (1 + float(value.abs().max())))
     if net.layers[0].neuron.emission.binary:
         assert torch.equal(stream.state[0].s, end[0].s)
 
@@ -114,9 +108,8 @@ def test_block_size_changes_no_bit(
     stream = Stream(net)
     expected, end = stream.run(x), stream.state
     stream.reset()
-    assert np.array_equal(np.stack([stream.push(x_t) for x_t in x]), expected) and same_bits(
-        stream.state, end
-    )
+    assert np.array_equal(np.stack([stream.push(x_t) for x_t in x]), expected)
+    assert same_bits(stream.state, end)
     stream.reset()
     places = [0, *sorted(cuts), 30]
     parts = [stream.push(x[a:b]) for a, b in itertools.pairwise(places)]
@@ -305,9 +298,8 @@ def test_a_mask_lets_streams_wait(delays: dict | None) -> None:
         active = (rng.random(4) < 0.5) & (clock < 30)
         before = many.state
         y = many.push(x[np.arange(4), np.minimum(clock, 29)], active=active)
-        assert not y[~active].any() and same_bits(
-            [s[~active] for s in many.state[0]], [s[~active] for s in before[0]]
-        )
+        assert not y[~active].any()
+        assert same_bits([s[~active] for s in many.state[0]], [s[~active] for s in before[0]])
         assert np.array_equal(y[active], expected[active, clock[active]])
         clock += active
     many.reset(np.array([True, False, False, True]))

@@ -76,9 +76,8 @@ def test_a_nan_reaches_the_states_that_it_reaches_in_the_network() -> None:
     x[1, 2] = np.nan
     stream = Stream(net)
     got, (expected, end) = stream.run(x), whole(net, x[None])
-    assert np.isfinite(got).all() and np.array_equal(
-        np.isnan(expected[0]), [[False] * 3, [True] * 3, [True] * 3]
-    )
+    assert np.isfinite(got).all()
+    assert np.array_equal(np.isnan(expected[0]), [[False] * 3, [True] * 3, [True] * 3])
     assert torch.isnan(stream.state[0].u).all() and torch.isnan(end[0].u).all()
 
 
