@@ -41,13 +41,13 @@ from torch import nn
 from srnn.data.batches import Batch, Sequences
 from srnn.data.spikes import as_dense
 from srnn.measure.energy import FP32, Activity, count, describe_network, picojoules, total
+from srnn.model.opening import open_trained
 from srnn.progress import Reporter
 from srnn.text import markdown_table
 from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
 from srnn.training.recipes import Recipe, load_recipe
-from srnn.training.runs import open_trained
 
 from .cnn import CausalCNN, cnn_step_nj, of_mixed, size, train_cnn
 

@@ -44,7 +44,7 @@ from .device_lstm import c_source, onnx_model
 from .device_page import page
 
 if TYPE_CHECKING:
-    from srnn.training.trained import Trained
+    from srnn.model.trained import Trained
 
 HERE = Path(__file__).parent
 COMPILERS = [name for name in ("gcc", "clang") if shutil.which(name)]
@@ -66,7 +66,7 @@ def open_subject(text: str) -> Subject:
     """RUN, MODEL or NAME=WEIGHTS, each perhaps with ":test"."""
     from paper.compat.published import definition, load_published
     from srnn.data.tasks import create_task
-    from srnn.training.runs import open_trained
+    from srnn.model.opening import open_trained
 
     given, test, _ = text.partition(":test")
     split, name = "test" if test else "validation", given.rpartition("/")[2]

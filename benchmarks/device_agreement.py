@@ -13,7 +13,7 @@ import torch
 
 if TYPE_CHECKING:
     from srnn.deploy.c.plan import Plan
-    from srnn.training.trained import Trained
+    from srnn.model.trained import Trained
 
 CHUNK = 10
 """Sequences at once: every state of every step is kept."""

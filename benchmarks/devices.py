@@ -50,7 +50,7 @@ from .device_lstm import c_source, onnx_model
 from .device_page import table
 
 if TYPE_CHECKING:
-    from srnn.training.trained import Trained
+    from srnn.model.trained import Trained
 
 HERE = Path(__file__).parent
 DEVICES = {
@@ -375,7 +375,7 @@ def main() -> None:
         "--out", type=Path, required=True, help="folder for devices.json and devices.md"
     )
     options = parser.parse_args()
-    from srnn.training.runs import open_trained
+    from srnn.model.opening import open_trained
 
     if options.labels:
         found = json.loads((options.out / "devices.json").read_text())

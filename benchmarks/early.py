@@ -30,10 +30,10 @@ from srnn.data.datasets.splitting import place
 from srnn.measure.analysis.exits import ExitCounts
 from srnn.measure.analysis.measuring import Prefixes, prefixes
 from srnn.measure.policy import ExitPolicy, first_exit
+from srnn.model.opening import open_trained
+from srnn.model.trained import Trained
 from srnn.text import markdown_table
 from srnn.training.evaluation import run_batches
-from srnn.training.runs import open_trained
-from srnn.training.trained import Trained
 
 OUT = Path("results/any-time/early.json")
 WORDS = ("speech-commands-mini", "speech-commands-live")

@@ -42,17 +42,17 @@ from srnn.data.datasets.splitting import Shares, split_by_group
 from srnn.data.spikes import as_dense
 from srnn.data.tasks import Task
 from srnn.files import append_line, read_json_lines
+from srnn.model.checkpoints import read_checkpoint
+from srnn.model.trained import Trained
 from srnn.nn.losses import Loss
 from srnn.progress import Reporter
 from srnn.text import markdown_table
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.evaluation import evaluate_sequences, run_batches
 from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer
 from srnn.training.preparing import prepare
 from srnn.training.recipes import Recipe, load_recipe
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 
 from .board import step_nj
 from .cnn import CausalCNN, cnn_step_nj, of_mixed, size, train_cnn

@@ -26,7 +26,7 @@ from .targets import TARGETS
 
 READERS = (
     "srnn.measure.policy",
-    "srnn.training.checkpoints",
+    "srnn.model.checkpoints",
     "paper",
     "srnn.data.datasets",
     "srnn.measure.energy",

@@ -20,7 +20,7 @@ from .sheet import Made, Sheet
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-    from srnn.training.recipes.network import NetworkConfig
+    from srnn.model.network import NetworkConfig
 
 _RULES = {  # as in srnn.measure.energy.counting: m inputs, n units, r the firing rate
     "LIF": ("n", "r(mn + n²)"),

@@ -27,11 +27,10 @@ from typing import Any
 from srnn.data.datasets.base import SPLITS
 from srnn.errors import SrnnError
 from srnn.files import read_json, read_object, reading
-from srnn.files.conversion import finite
+from srnn.files.conversion import finite, read_named
 from srnn.measure.analysis import recipe_spikes
 from srnn.studies.summary import spread
 from srnn.training.recipes import Recipe
-from srnn.training.recipes.reading import build
 from srnn.training.runs import Run
 
 RESULTS = Path(__file__).parent / "results"
@@ -186,7 +185,7 @@ def _summary(folder: Path) -> Entry:
     path = folder / "summary.json"
     content = read_object(path)
     with reading(path, "what 'srnn report' writes about several seeds"):
-        recipe = build(Recipe, content["recipe"], f"{path}, recipe")
+        recipe = read_named(Recipe, content["recipe"], f"{path}, recipe")
         rate = content["firing_rate"]
         rate = None if rate is None else _spread(rate)
         seeds, parameters = [int(seed) for seed in content["seeds"]], int(content["parameters"])

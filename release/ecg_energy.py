@@ -23,9 +23,9 @@ from scipy.special import expit
 
 from srnn.data.datasets import Split
 from srnn.measure.energy.compared import compare_energy
+from srnn.model.opening import open_trained
+from srnn.model.trained import Trained
 from srnn.training.compression.evaluation import evaluate_int8
-from srnn.training.runs import open_trained
-from srnn.training.trained import Trained
 
 from .results_table import RESULTS, Table, percent, read, replaced, validated
 

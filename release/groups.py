@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from srnn.measure.analysis.groups import GroupReport
+from srnn.model.opening import open_trained
 from srnn.training.evaluation import evaluate
-from srnn.training.runs import open_trained
 
 RESULTS = Path(__file__).parents[1] / "results"
 NETWORKS = {

@@ -39,13 +39,13 @@ from srnn.files.yaml_reading import read_yaml
 from srnn.measure.energy import evaluate_activity
 from srnn.measure.energy.estimate import energy_report
 from srnn.measure.energy.operation_energy import DEFAULT, load_technology
+from srnn.model.checkpoints import read_checkpoint
+from srnn.model.pretrained import FOLDER, Card, example, pretrained_names, read_card
 from srnn.nn.network import Layer
 from srnn.text import digits, markdown_table
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.compression.evaluation import evaluate_int8
 from srnn.training.evaluation import evaluate
 from srnn.training.examples import keep_examples, kept_examples
-from srnn.training.pretrained import FOLDER, Card, example, pretrained_names, read_card
 from srnn.training.recipes import Recipe, load_recipe
 from srnn.training.runs import Run
 

@@ -8,7 +8,7 @@
     results/people               the study of raw records (benchmarks.people)
     results/searches             how many trainings each baseline's search had
     results/published.json       what others have published
-    src/srnn/training/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test
+    src/srnn/model/pretrained/NAME.yaml    the card of the pretrained network: energy, and its test
 
 A number without a file is "-". To add or renew a row:
 
@@ -82,7 +82,7 @@ def read(path: Path) -> Any:
 
 
 def card_of(name: str) -> dict[str, Any] | None:
-    path = ROOT / f"src/srnn/training/pretrained/{CARDS.get(name, name)}.yaml"
+    path = ROOT / f"src/srnn/model/pretrained/{CARDS.get(name, name)}.yaml"
     return yaml.safe_load(path.read_text(encoding="utf-8")) if path.is_file() else None
 
 

@@ -12,9 +12,10 @@ from .shared import CUT, TINY, each, network, parts, recipe
 
 
 def read_checkpoint(data: bytes, folder: Path) -> None:
+    from srnn.model.checkpoints import load_network, read_checkpoint
     from srnn.nn.state_format import StateFormat
-    from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint
     from srnn.training.optimisation import build_optimizer
+    from srnn.training.state import load_optimizer
 
     content, info = parts(data, 2)
     content = mend_checkpoint(with_info(content, info)) if info else content
@@ -30,7 +31,7 @@ def read_checkpoint(data: bytes, folder: Path) -> None:
 
 
 def checkpoint_seeds() -> dict[str, bytes]:
-    from srnn.training.checkpoints import architecture, network_tensors, save_checkpoint
+    from srnn.model.checkpoints import architecture, network_tensors, save_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "a.safetensors"
@@ -45,8 +46,8 @@ def checkpoint_seeds() -> dict[str, bytes]:
 def read_model(data: bytes, folder: Path) -> None:
     """A whole file, or the description of one whose network is the tiny one."""
     from srnn.files import parse_json
-    from srnn.training.checkpoints import network_tensors, save_checkpoint
-    from srnn.training.trained import Trained
+    from srnn.model.checkpoints import network_tensors, save_checkpoint
+    from srnn.model.trained import Trained
 
     content, described = parts(data, 2)
     path = write(folder, "model.safetensors", mend_checkpoint(content))
@@ -62,8 +63,8 @@ def read_model(data: bytes, folder: Path) -> None:
 
 
 def model_seeds() -> dict[str, bytes]:
-    from srnn.training.checkpoints import architecture
-    from srnn.training.trained import Trained
+    from srnn.model.checkpoints import architecture
+    from srnn.model.trained import Trained
 
     made = recipe()
     task = made.create_task()

@@ -85,7 +85,7 @@ def decoder() -> Decoder:
     """Reads one channel, which is sound at 8000 Hz."""
     from srnn.data.signals import WindowPath
     from srnn.deploy.streaming import Decoder
-    from srnn.training.trained import Trained
+    from srnn.model.trained import Trained
 
     class AsSound(WindowPath):
         rate = 8000.0

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from srnn.errors import SrnnError, nearest
+from srnn.model.trained import Trained
 from srnn.nn.network import SRNN
-from srnn.training.trained import Trained
 
 from .networks import PUBLISHED, Definition
 from .weights import read_weights

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .errors import SrnnError
     from .measure import plot
     from .measure.energy import energy
+    from .model.pretrained import example
     from .nn import losses
     from .nn.network import SRNN, Readout
     from .nn.neurons import (
@@ -49,7 +50,6 @@ if TYPE_CHECKING:
         Surrogate,
     )
     from .training.adapting import Adaptation
-    from .training.pretrained import example
     from .training.recipes import load_recipe
 
 

@@ -33,8 +33,8 @@ from .errors import SrnnError, is_number, require
 from .files import temporary_folder
 from .files.bounds import Between, Positive, WithinZeroAndOne
 from .files.conversion import check
+from .model.trained import Trained
 from .text import counted, html_table, in_short, some
-from .training.trained import Trained
 
 if TYPE_CHECKING:
     import numpy.typing as npt
@@ -493,7 +493,7 @@ def load(source: Path | str) -> Model:
 
     Reading runs no code from the file and needs no data set.
     """
-    from .training.runs import open_trained
+    from .model.opening import open_trained
 
     return Model.of(open_trained(source))
 
@@ -558,11 +558,11 @@ def from_network(
     """
     from .data.signals import SignalPath, Steps
     from .data.tasks import TaskMetadata
+    from .model.network import network_config
+    from .model.recipe import Recipe, TaskConfig
     from .nn.loss_config import LossConfig
     from .nn.network import freeze
     from .nn.network.inputs import uncompiled
-    from .training.recipes.network import network_config
-    from .training.recipes.schema import Recipe, TaskConfig
 
     network = uncompiled(network)
     freeze(network, "A model")

@@ -34,9 +34,9 @@ if TYPE_CHECKING:
     import numpy.typing as npt
 
     from .data.tasks import Task
+    from .model.trained import Trained
     from .nn.neurons import Neuron
     from .nn.surrogates import Surrogate
-    from .training.trained import Trained
 
 _SPARSE, _DENSE = 0.02, 0.6
 """Rates, in spikes per neuron and step, between which random weights are drawn: networks that hardly

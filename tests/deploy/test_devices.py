@@ -14,8 +14,9 @@ from benchmarks import devices
 
 import srnn
 from srnn.data.encoders.speech import SpeechFeatures
+from srnn.model.opening import open_trained
 from srnn.nn.fixedpoint.integer import InputFormat
-from srnn.training.runs import Run, open_trained
+from srnn.training.runs import Run
 from support.runs import make_run
 from support.sounds import tone
 

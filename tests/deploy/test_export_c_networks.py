@@ -117,7 +117,7 @@ def test_our_ecg_network_on_whole_sequences(
 ) -> None:
     """Every spike of the reference in float32; scores of both formats to the bit."""
     from srnn.data.batches import Sequences
-    from srnn.training.runs import open_trained
+    from srnn.model.opening import open_trained
 
     trained = open_trained(Path("ecg"))
     net, task = trained.spiking("exported"), trained.task

@@ -17,10 +17,10 @@ from srnn.data.signals import SpeechPath
 from srnn.deploy.c.plan import Plan, make_plan
 from srnn.deploy.c.resolve import resolved
 from srnn.deploy.export.model import export_c
+from srnn.model.trained import Trained
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, IntegerNetwork, quantise
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import build_step, exported
 from support.runs import make_run

@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 from srnn import ALIF, LIF, SRNN, AdLIF, Readout, SrnnError
 from srnn.api import Model, from_network, load
 from srnn.data.tasks import create_task
+from srnn.model.network import NetworkConfig
+from srnn.model.recipe import Recipe, TaskConfig
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.surrogates import SLayer
-from srnn.training.recipes.network import NetworkConfig
-from srnn.training.recipes.schema import Recipe, TaskConfig
 from srnn.training.runs import Run
 from support.commands import fails, parse
 from support.networks import NEURONS, make_input, make_net

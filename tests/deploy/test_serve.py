@@ -24,8 +24,8 @@ from srnn.data.encoders.streaming import Chain, Memoryless
 from srnn.data.encoders.streaming_cochlea import CochleaStream
 from srnn.deploy.serve.messages import Start, read_rows, read_samples, read_start
 from srnn.deploy.streaming import Decoder
-from srnn.training.recipes.schema import Recipe, TaskConfig
-from srnn.training.trained import Trained
+from srnn.model.recipe import Recipe, TaskConfig
+from srnn.model.trained import Trained
 from support.serving import LEADS, PIXELS, Launched, Service, expected, serving, told
 
 

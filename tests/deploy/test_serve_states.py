@@ -20,10 +20,10 @@ from srnn import SRNN, SrnnError
 from srnn.deploy.streaming import Decoder
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.measure.policy import ExitPolicy
+from srnn.model.recipe import Recipe, TaskConfig
+from srnn.model.trained import Trained
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.neurons import NEURONS
-from srnn.training.recipes.schema import Recipe, TaskConfig
-from srnn.training.trained import Trained
 from support.refusing import refuses
 from support.serving import LEADS, Service, serving, told
 from support.tiny import TinyTask

@@ -88,7 +88,7 @@ def _files(*names: str) -> Callable[[Path], Any]:
 
 
 def _trained(folder: Path, name: str = "run") -> Any:
-    from srnn.training.checkpoints import read_checkpoint
+    from srnn.model.checkpoints import read_checkpoint
 
     found: dict[str, Any] = {
         "unfinished": [str(p.relative_to(folder)) for p in (folder / name).rglob(".*")]

@@ -18,10 +18,11 @@ from srnn.cli.main import main
 from srnn.data.tasks import create_task
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.files import read_metadata
-from srnn.training.checkpoints import load_network, load_optimizer, read_checkpoint, save_checkpoint
+from srnn.model.checkpoints import load_network, read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer
 from srnn.training.runs import Run
+from srnn.training.state import load_optimizer
 from support.streams import decoder
 from support.tiny import TinyTask, tiny_recipe
 

@@ -25,10 +25,10 @@ from srnn.measure.analysis import (
 )
 from srnn.measure.analysis.neurons import recipe_spikes
 from srnn.measure.energy import energy
+from srnn.model.trained import Trained
 from srnn.training.evaluation import evaluate
 from srnn.training.recipes import load_recipe
 from srnn.training.recipes.baselines import as_baseline
-from srnn.training.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 LOSSES = ("ce_mean", "ce_last", "ce_sum_softmax", "ce_spike_count")

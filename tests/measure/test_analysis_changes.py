@@ -11,7 +11,7 @@ from srnn.cli.show_section import show_section
 from srnn.data.datasets import Split
 from srnn.measure.analysis import analyse
 from srnn.measure.analysis.changes import ChangeTimes
-from srnn.training.trained import Trained
+from srnn.model.trained import Trained
 from support.tiny import TinyStepTask, tiny_recipe
 
 

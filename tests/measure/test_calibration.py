@@ -11,7 +11,7 @@ import torch
 from srnn.measure.analysis import Calibration, analyse
 from srnn.measure.scores import confidences_of
 from srnn.measure.sections import Table
-from srnn.training.trained import Trained
+from srnn.model.trained import Trained
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 

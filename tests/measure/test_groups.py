@@ -19,10 +19,10 @@ from srnn.data.datasets.folder import FolderTask
 from srnn.data.datasets.spoken_digits import SpokenDigitSpikesTask
 from srnn.data.tasks import FOLDS, register
 from srnn.measure.analysis import GroupReport, analyse
+from srnn.model.opening import open_trained
+from srnn.model.trained import Trained
 from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
-from srnn.training.runs import open_trained
-from srnn.training.trained import Trained
 from support.runs import ECG, few_sequences, make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 

@@ -12,9 +12,9 @@ import pytest
 import srnn
 from srnn import SrnnError
 from srnn.measure.page import comparison_content, report_content, write_page
+from srnn.model.opening import open_trained
 from srnn.progress import LineReporter
 from srnn.training.evaluation import evaluate
-from srnn.training.runs import open_trained
 from support.browser import Browser
 from support.drawn import opened
 

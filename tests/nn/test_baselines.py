@@ -10,11 +10,11 @@ from torch import nn
 
 from srnn import SrnnError
 from srnn.data.spikes import Spikes
+from srnn.model.recipe import OptimizerConfig
 from srnn.nn.baselines import ClassicalRNN, DenseLayer
 from srnn.nn.network import Dropout
 from srnn.training.optimisation import build_optimizer
 from srnn.training.recipes import parse_recipe
-from srnn.training.recipes.schema import OptimizerConfig
 from support.cells import CELLS, TORCH, make, signal
 
 

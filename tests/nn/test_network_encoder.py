@@ -19,15 +19,16 @@ from srnn.data.encoders import ternary
 from srnn.measure.analysis.neurons import neuron_activity
 from srnn.measure.energy import ActivityTally, break_even, describe_network, load_technology
 from srnn.measure.energy.compared import compare_energy
+from srnn.model.checkpoints import load_network, read_checkpoint
+from srnn.model.opening import open_trained
+from srnn.model.recipe import OptimizerConfig
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.network.encoding import LearnedTernary
 from srnn.studies.pruning import measure_run
-from srnn.training.checkpoints import load_network, read_checkpoint
 from srnn.training.loop import train
 from srnn.training.optimisation import build_optimizer
 from srnn.training.recipes import Recipe, as_baseline, parse_recipe
-from srnn.training.recipes.schema import OptimizerConfig
-from srnn.training.runs import Run, open_trained
+from srnn.training.runs import Run
 from support.refusing import refuses
 from support.tiny import TinyTask, tiny_recipe
 

@@ -14,12 +14,12 @@ from torch.nn import functional as F
 from torch.nn.utils.parametrize import register_parametrization, remove_parametrizations
 
 from srnn import SRNN, Spikes, SrnnError, Stream
+from srnn.model.network import network_config
 from srnn.nn.kernels.cpu.coincidences import coincidences
 from srnn.nn.kernels.problem import LayerProblem
 from srnn.nn.kernels.running import run_layer
 from srnn.nn.network import BatchNorm, Dropout, Layer, Norm, has_norm
 from srnn.nn.network.norm import EPSILON, as_norm, second_moments
-from srnn.training.recipes.network import network_config
 from support.refusing import refuses
 from support.streams import signal
 

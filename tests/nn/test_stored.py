@@ -13,12 +13,12 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.model.checkpoints import as_arrays, model_tensors
+from srnn.model.stored import arrays_of, describe, restore
 from srnn.nn.frozen import Array, FrozenNetwork
 from srnn.nn.network import layers_by_name
 from srnn.nn.network.freezing import freeze, with_drawn_state
 from srnn.nn.state_format import StateFormat
-from srnn.nn.stored import arrays_of, describe, restore
-from srnn.training.checkpoints import as_arrays, model_tensors
 
 DRAWN = {"name": "alif", "initial": {"u": "uniform(0, 1)", "s": "u"}}
 KINDS: dict[str, dict[str, Any]] = {

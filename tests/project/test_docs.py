@@ -17,7 +17,7 @@ from release.notebooks import Cell, agrees, cells
 from paper.commands import main as main_of_paper
 from srnn.cli.main import main
 from srnn.data.datasets.catalogue import CATALOGUE
-from srnn.training.pretrained import pretrained_names
+from srnn.model.pretrained import pretrained_names
 from srnn.training.recipes.reading import shipped_recipes
 from support.pages import ROOT, code_cells, executed_pages, is_ours
 

@@ -22,7 +22,7 @@ from fuzz.target import Target
 from fuzz.targets import TARGETS
 
 from srnn.errors import SrnnError, nearest
-from srnn.training.checkpoints import read_checkpoint
+from srnn.model.checkpoints import read_checkpoint
 
 pytestmark = [
     pytest.mark.robust,

@@ -22,7 +22,7 @@ srnn.measure.leads srnn.measure.policy srnn.measure.scores srnn.nn.decision srnn
 srnn.nn.emissions srnn.nn.equations srnn.nn.fixedpoint.compiled srnn.nn.fixedpoint.decision
 srnn.nn.fixedpoint.device srnn.nn.fixedpoint.integer srnn.nn.frozen srnn.nn.kernels.cpu.packing
 srnn.nn.neurons srnn.nn.state_format srnn.nn.surrogates srnn.training.recipes srnn.training.runs
-srnn.training.trained
+srnn.model.trained
 """
 
 EACH = """

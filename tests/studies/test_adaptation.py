@@ -15,9 +15,9 @@ import torch
 from srnn import Adaptation
 from srnn.cli.main import main
 from srnn.files import only_writer
+from srnn.model.trained import Trained
 from srnn.studies.adaptation import adaptation_curve, curve_table, cycles
 from srnn.training.adapting import Adapter
-from srnn.training.trained import Trained
 from support.refusing import refuses
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 

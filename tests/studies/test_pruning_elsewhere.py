@@ -19,9 +19,9 @@ from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.datasets.survey import say
 from srnn.data.tasks import create_task
+from srnn.model.opening import open_trained
 from srnn.studies.pruning import TuningOptions, prune_run
 from srnn.training.loop import train
-from srnn.training.runs import open_trained
 from support.tiny import tiny_recipe
 
 CLASSES = ("left", "right", "none")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from srnn import SrnnError
+from srnn.model.trained import Trained
 from srnn.studies import load_sweep
 from srnn.studies.adaptation import adaptation_curve
 from srnn.studies.launching import submit
@@ -19,7 +20,6 @@ from srnn.studies.summary import summarise
 from srnn.studies.trials import Trials
 from srnn.training.adapting import Adaptation
 from srnn.training.loop import train
-from srnn.training.trained import Trained
 from support.refusing import Refusal, refusals
 from support.sweeps import BASE, SWEEP, sweep_in, sweep_of, trials_in
 from support.tiny import TinyTask, tiny_recipe

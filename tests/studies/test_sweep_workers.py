@@ -20,11 +20,11 @@ import torch
 
 from srnn import SrnnError
 from srnn.cli.main import main
+from srnn.model.checkpoints import read_checkpoint
 from srnn.studies import load_sweep, worker
 from srnn.studies.results import write_results
 from srnn.studies.study import open_study
 from srnn.studies.trials import MAX_DEATHS, Trials
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.runs import Run
 from support.sweeps import SWEEP, close, states_of, sweep_in, trials_in, work

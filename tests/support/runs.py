@@ -17,13 +17,13 @@ from srnn.data.datasets.digits import DigitsTask
 from srnn.data.datasets.ecg import ECGTask
 from srnn.data.encoders import Statistics
 from srnn.data.tasks import Task
+from srnn.model.checkpoints import load_network, read_checkpoint
+from srnn.model.trained import Trained
 from srnn.nn.network import SRNN
 from srnn.training import loop
-from srnn.training.checkpoints import load_network, read_checkpoint
 from srnn.training.parts import Training
 from srnn.training.recipes import Recipe, as_baseline, load_recipe
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 from support.tiny import TinyTask, tiny_recipe
 
 DIGITS = ("--task.name=digits", "--loss.name=ce_mean")

@@ -13,9 +13,9 @@ from srnn import SRNN
 from srnn.data.encoders.streaming import StreamEncoder
 from srnn.data.tasks import Task
 from srnn.deploy.streaming import Decoder
+from srnn.model.recipe import Recipe, TaskConfig
+from srnn.model.trained import Trained
 from srnn.nn.loss_config import LossConfig
-from srnn.training.recipes.schema import Recipe, TaskConfig
-from srnn.training.trained import Trained
 
 
 def make(

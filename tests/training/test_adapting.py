@@ -14,11 +14,11 @@ import torch
 from srnn import SRNN, SrnnError, from_network, load
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
+from srnn.model.trained import Trained
 from srnn.nn.state_format import StateFormat
 from srnn.training.adapting import Adaptation, Adapter, adapt
 from srnn.training.compression.masks import apply_masks, magnitude_masks, sparsity
 from srnn.training.evaluation import evaluate
-from srnn.training.trained import Trained
 from support.refusing import refuses
 from support.runs import make_run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe

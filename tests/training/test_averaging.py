@@ -14,17 +14,17 @@ import torch
 
 import srnn
 from srnn import SRNN, SrnnError
+from srnn.model.checkpoints import architecture, read_checkpoint
+from srnn.model.trained import Trained
 from srnn.nn.network import has_norm
 from srnn.nn.state_format import StateFormat
 from srnn.studies.pruning import TuningOptions, prune_run, quantise_run
 from srnn.training.callbacks import Average, Callbacks
-from srnn.training.checkpoints import architecture, read_checkpoint
 from srnn.training.compression.masks import sparsity
 from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 from support.refusing import refuses
 from support.runs import cut_and_resumed
 from support.tiny import TinyTask, tiny_recipe

@@ -11,23 +11,24 @@ from torch import nn
 
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
-from srnn.nn.baselines import DenseLayer
-from srnn.progress import epoch_line
-from srnn.studies.summary import summarise
-from srnn.training.checkpoints import (
+from srnn.files.conversion import read_named
+from srnn.model.checkpoints import (
     architecture,
     load_network,
     network_tensors,
     read_checkpoint,
     save_checkpoint,
 )
+from srnn.model.recipe import Recipe
+from srnn.model.trained import Trained
+from srnn.nn.baselines import DenseLayer
+from srnn.progress import epoch_line
+from srnn.studies.summary import summarise
 from srnn.training.evaluation import evaluate, layer_rates, rate_report
 from srnn.training.loop import train
 from srnn.training.recipes import BASELINES, dump_recipe, load_recipe, parse_recipe
 from srnn.training.recipes.baselines import as_baseline
-from srnn.training.recipes.reading import apply_overrides, build
-from srnn.training.recipes.schema import Recipe
-from srnn.training.trained import Trained
+from srnn.training.recipes.reading import apply_overrides
 from support.cells import CELLS, TORCH, make, signal
 from support.refusing import refuses
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
@@ -92,7 +93,9 @@ def test_every_setting_of_tuned_networks_reaches_torchs_cells(tmp_path: Path) ->
 
     def weights(name: str, settings: dict) -> torch.Tensor:
         train(
-            build(Recipe, apply_overrides(base, settings), name), tmp_path / name, task=TinyTask()
+            read_named(Recipe, apply_overrides(base, settings), name),
+            tmp_path / name,
+            task=TinyTask(),
         )
         return read_checkpoint(tmp_path / name / "model.safetensors").tensors[
             "network.readout.weight_in"
@@ -111,7 +114,7 @@ def test_a_resumed_run_ends_with_the_same_bits(settings_: dict, tmp_path: Path) 
     recipe = as_baseline(
         tiny_recipe("--training.epochs", "3", "--training.checkpoint_every", "1"), "lstm"
     )
-    recipe = build(Recipe, apply_overrides(recipe.to_dict(), settings_), "tiny")
+    recipe = read_named(Recipe, apply_overrides(recipe.to_dict(), settings_), "tiny")
     train(recipe, tmp_path / "whole", task=TinyTask())
 
     class Stop(Exception):

@@ -18,20 +18,18 @@ from safetensors.torch import save_file
 
 from srnn import SRNN, SrnnError
 from srnn.files import write_atomically
-from srnn.training.checkpoints import (
+from srnn.model.checkpoints import (
     Checkpoint,
-    TrainingState,
     architecture,
     load_network,
-    load_optimizer,
     made_of,
     network_tensors,
-    optimizer_tensors,
     read_checkpoint,
     save_checkpoint,
 )
 from srnn.training.health import Watch
 from srnn.training.optimisation import OPTIMIZERS
+from srnn.training.state import TrainingState, load_optimizer, optimizer_tensors
 from support.refusing import refuses
 
 

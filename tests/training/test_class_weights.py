@@ -15,10 +15,10 @@ import torch
 from srnn import SrnnError
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
+from srnn.model.checkpoints import read_checkpoint
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.losses import Loss
 from srnn.training.batches import class_weights
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.preparing import prepare
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe

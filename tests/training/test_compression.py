@@ -16,11 +16,12 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.measure.energy import energy
 from srnn.measure.energy.compared import compare_energy
+from srnn.model.checkpoints import load_network, network_tensors, read_checkpoint
+from srnn.model.trained import Trained
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, measure_ranges, quantise
 from srnn.studies import pruning as flow
 from srnn.studies.pruning import TuningOptions, measure_run, prune_run, quantise_run
-from srnn.training.checkpoints import load_network, network_tensors, read_checkpoint
 from srnn.training.compression import (
     apply_masks,
     dead_neurons,
@@ -37,7 +38,6 @@ from srnn.training.compression.quantisation import as_int8
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 from support.kept import copy_of
 from support.tiny import TinyTask, tiny_recipe
 

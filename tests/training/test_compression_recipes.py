@@ -15,11 +15,11 @@ import torch
 from srnn import SrnnError
 from srnn.cli.main import main
 from srnn.data.batches import Sequences
+from srnn.model.recipe import PruneConfig
 from srnn.nn.arithmetic import absolute
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron
 from srnn.nn.neurons.base import decay
-from srnn.training.checkpoints import TrainingState
 from srnn.training.compression import sparsity
 from srnn.training.compression.in_training import Compression
 from srnn.training.compression.masks import present_masks
@@ -27,8 +27,8 @@ from srnn.training.compression.quantisation import as_int8
 from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
 from srnn.training.recipes import Recipe, dump_recipe, load_recipe, parse_recipe
-from srnn.training.recipes.schema import PruneConfig
 from srnn.training.runs import Run
+from srnn.training.state import TrainingState
 from support.refusing import refuses
 from support.runs import cut_and_resumed, moments, trained
 from support.tiny import TinyTask, tiny_recipe

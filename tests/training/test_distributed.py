@@ -19,8 +19,8 @@ from hypothesis import strategies as st
 
 from srnn import SRNN, SrnnError
 from srnn.cli.main import main
+from srnn.model.checkpoints import read_checkpoint
 from srnn.nn.network.inputs import each_part
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.distributed import BatchShard, ProcessGroup, world_size
 from srnn.training.loop import train
 from support.distributed import cases

@@ -14,8 +14,8 @@ import torch
 from srnn import SRNN, SrnnError
 from srnn.data.batches import Sequences
 from srnn.measure.analysis import analyse
+from srnn.model.trained import Trained
 from srnn.training.evaluation import evaluate, evaluate_sequences
-from srnn.training.trained import Trained
 from support.refusing import refuses
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 

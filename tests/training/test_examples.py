@@ -25,8 +25,8 @@ from srnn.data.recordings import read_signal
 from srnn.data.signals import ScaledPath, SignalPath, Steps
 from srnn.data.tasks import create_task
 from srnn.errors import SrnnError
+from srnn.model.checkpoints import read_checkpoint
 from srnn.studies.pruning import TuningOptions, prune_run
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.examples import BYTES, keep_examples, kept_examples
 from srnn.training.loop import train
 from support.runs import few_digits, make_run

@@ -14,14 +14,16 @@ import torch
 
 from srnn import SrnnError
 from srnn.data.spikes import Spikes
+from srnn.model import checkpoints
+from srnn.model.checkpoints import read_checkpoint
 from srnn.nn.kernels.problem import LayerResult
 from srnn.progress import Reporter
-from srnn.training import checkpoints, health
-from srnn.training.checkpoints import TrainingState, read_checkpoint
+from srnn.training import health
 from srnn.training.clipping import Gradients
 from srnn.training.health import Watch
 from srnn.training.loop import train
 from srnn.training.runs import Run
+from srnn.training.state import TrainingState
 from support.runs import cut_and_resumed, moments
 from support.tiny import TinyTask, tiny_recipe
 

@@ -14,10 +14,11 @@ import pytest
 import torch
 
 from srnn import SRNN, SrnnError
+from srnn.model.checkpoints import read_checkpoint
+from srnn.model.recipe import OptimizerConfig, ScheduleConfig
 from srnn.nn.baselines import ClassicalRNN
 from srnn.progress import Reporter
 from srnn.training import epochs, stepping
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.optimisation import (
     build_optimizer,
@@ -25,7 +26,6 @@ from srnn.training.optimisation import (
     set_learning_rate,
     subnormals_as_zero,
 )
-from srnn.training.recipes.schema import OptimizerConfig, ScheduleConfig
 from srnn.training.runs import Run
 from srnn.training.seeds import derive_seed, epoch_order
 from support.refusing import refuses

@@ -24,14 +24,14 @@ from srnn.data.encoders import Statistics
 from srnn.data.signals import describe, restore
 from srnn.data.tasks import create_task
 from srnn.files.tensors import load_arrays
+from srnn.model.checkpoints import read_checkpoint, save_checkpoint
+from srnn.model.trained import Trained
 from srnn.nn.fixedpoint.integer import InputFormat, measure_ranges
 from srnn.nn.network.freezing import with_drawn_state
 from srnn.studies.pruning import TuningOptions, prune_run
-from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.loop import train
 from srnn.training.recipes import load_recipe
 from srnn.training.runs import Run
-from srnn.training.trained import Trained
 from support.runs import DIGITS, make_run, small_model
 from support.tiny import TinyTask, tiny_recipe
 

@@ -16,13 +16,13 @@ import srnn
 from srnn import SrnnError
 from srnn.data import tasks
 from srnn.data.signals import Steps
+from srnn.model.checkpoints import read_checkpoint, save_checkpoint
 from srnn.nn.arithmetic import absolute
 from srnn.nn.emissions import RELU
 from srnn.nn.network import Layer
 from srnn.nn.neurons import Init, Neuron, as_neuron
 from srnn.nn.neurons.base import decay
 from srnn.nn.surrogates import Linear, Surrogate
-from srnn.training.checkpoints import read_checkpoint, save_checkpoint
 from srnn.training.rules.e_prop import EProp
 from srnn.training.rules.learner import Learner
 from support.refusing import refuses

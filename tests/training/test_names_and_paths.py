@@ -21,11 +21,11 @@ from srnn.deploy.streaming import Decoder
 from srnn.errors import SrnnError
 from srnn.measure.energy.compared import compare_energy
 from srnn.measure.energy.operation_energy import load_technology
+from srnn.model.opening import open_trained
+from srnn.model.pretrained import FOLDER, example
 from srnn.registry import as_text, is_name
 from srnn.studies import load_sweep
-from srnn.training.pretrained import FOLDER, example
 from srnn.training.recipes import load_recipe
-from srnn.training.runs import open_trained
 from support.runs import few_digits, make_run
 
 NAME = "digits"

@@ -17,8 +17,8 @@ import torch
 
 import srnn
 from srnn.cli.main import main
-from srnn.training.recipes.schema import Recipe, TaskConfig
-from srnn.training.trained import Trained
+from srnn.model.recipe import Recipe, TaskConfig
+from srnn.model.trained import Trained
 from support.pages import marked
 from support.tiny import TinyTask
 

@@ -23,8 +23,8 @@ from srnn.cli.main import main
 from srnn.cli.serve import load_models
 from srnn.data.batches import Sequences
 from srnn.measure.energy.compared import compare_energy
+from srnn.model.pretrained import FOLDER, Card, example, pretrained_names, read_card
 from srnn.training.evaluation import Tally
-from srnn.training.pretrained import FOLDER, Card, example, pretrained_names, read_card
 from srnn.training.recipes import load_recipe
 
 NAMES = pretrained_names()

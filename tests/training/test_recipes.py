@@ -17,6 +17,8 @@ from hypothesis import strategies as st
 
 from srnn import SrnnError
 from srnn.data.datasets.base import data_folder
+from srnn.model.network import network_config
+from srnn.model.recipe import OptimizerConfig, TaskConfig
 from srnn.nn.loss_config import LossConfig
 from srnn.nn.network import SRNN, Layer
 from srnn.training.loop import train
@@ -29,9 +31,7 @@ from srnn.training.recipes import (
     shipped_recipes,
 )
 from srnn.training.recipes.baselines import as_baseline
-from srnn.training.recipes.network import network_config
 from srnn.training.recipes.reading import recipe_content
-from srnn.training.recipes.schema import OptimizerConfig, TaskConfig
 from support.layouts import WRITERS
 from support.pages import ROOT
 from support.refusing import refuses

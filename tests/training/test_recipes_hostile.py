@@ -10,9 +10,9 @@ import pytest
 import yaml
 
 from srnn import SrnnError
+from srnn.model.network import MOST_LAYERS, MOST_NEURONS
 from srnn.studies.schema import load_sweep
 from srnn.training.recipes import load_recipe, parse_recipe
-from srnn.training.recipes.network import MOST_LAYERS, MOST_NEURONS
 
 pytestmark = pytest.mark.robust
 

@@ -10,9 +10,10 @@ import pytest
 
 from srnn.data.batches import Sequences
 from srnn.data.spikes import as_dense
+from srnn.model.opening import open_trained
 from srnn.training.evaluation import evaluate
 from srnn.training.loop import train
-from srnn.training.runs import Run, open_trained
+from srnn.training.runs import Run
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 WORDS = ("--training.epochs=4", "--training.average=0.9", "--training.early_stopping.metric=loss")

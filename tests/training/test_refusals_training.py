@@ -13,15 +13,16 @@ import torch
 import srnn
 from srnn import SRNN, Adaptation
 from srnn.data.augment_config import AugmentConfig
+from srnn.model.network import NetworkConfig
+from srnn.model.opening import open_trained
 from srnn.training.compression import magnitude_masks
 from srnn.training.compression.masks import apply_masks
 from srnn.training.compression.neurons import smaller_recipe, to_drop
 from srnn.training.loop import train
 from srnn.training.recipes import load_recipe, parse_recipe
 from srnn.training.recipes.baselines import as_baseline
-from srnn.training.recipes.network import NetworkConfig
 from srnn.training.rules import DRTRL, EProp, Learner
-from srnn.training.runs import Run, open_trained
+from srnn.training.runs import Run
 from support.refusing import Refusal, refusals
 from support.tiny import TinyTask, tiny_recipe
 
@@ -166,7 +167,7 @@ RUNS = [
         "training.lr_scale", "name", lambda folder: trained(folder, "--training.lr_scale={x: 1}")
     ),
     Refusal("nowhere", "missing", lambda: open_trained("nowhere")),
-    Refusal("name", "name", lambda: srnn.training.pretrained.read_card("egg"), "ecg"),
+    Refusal("name", "name", lambda: srnn.model.pretrained.read_card("egg"), "ecg"),
 ]
 
 DATA = [

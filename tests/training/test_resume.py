@@ -21,8 +21,8 @@ from srnn._version import __version__
 from srnn.data.batches import Sequences
 from srnn.data.datasets import Split
 from srnn.errors import command_line, option
+from srnn.model.checkpoints import read_checkpoint
 from srnn.training import loop, stepping
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.parts import Training
 from srnn.training.runs import Run, default_folder

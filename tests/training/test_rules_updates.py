@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from srnn import SrnnError
-from srnn.training.checkpoints import Checkpoint
-from srnn.training.recipes.schema import FPTTConfig
+from srnn.model.checkpoints import Checkpoint
+from srnn.model.recipe import FPTTConfig
 from srnn.training.rules.fptt import RunningMean
 from support.rules import make
 

@@ -19,10 +19,10 @@ from srnn.data.batches import Batch, Sequences
 from srnn.data.datasets import Split
 from srnn.data.encoders import sliding_window
 from srnn.data.spikes import Spikes
+from srnn.model.checkpoints import read_checkpoint
 from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
 from srnn.training.batches import TrainingBatches, differ, size_of_inputs
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.seeds import derive_seed
 from srnn.training.windows import Window

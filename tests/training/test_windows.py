@@ -14,9 +14,9 @@ from torch.nn import functional as F
 from srnn import SrnnError
 from srnn.data.batches import Batch
 from srnn.data.spikes import Spikes
+from srnn.model.checkpoints import read_checkpoint
 from srnn.nn.loss_config import LossName
 from srnn.nn.losses import Loss, LossConfig
-from srnn.training.checkpoints import read_checkpoint
 from srnn.training.loop import train
 from srnn.training.rules import DRTRL, EProp, OnlineRule, follow, run_window
 from srnn.training.runs import Run

@@ -15,8 +15,8 @@ from .show import print_result
 
 if TYPE_CHECKING:
     from ..data.datasets import SplitName
+    from ..model.trained import Trained
     from ..training.adapting import Adaptation
-    from ..training.trained import Trained
 
 
 def adapt(
@@ -73,8 +73,8 @@ def adapt(
         curve: write the accuracy after each of these numbers of labels of a subject
     """
     from ..files import check_folder, check_new, only_writer
+    from ..model.opening import open_trained
     from ..training import adapting
-    from ..training.runs import open_trained
 
     require(limit is None or limit >= 1, "--limit", "at least 1", limit)
     # Refused: feedback to hidden layers, where these do not learn by it.

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
     from ..measure.policy import ExitPolicy
-    from ..training.trained import Trained
+    from ..model.trained import Trained
 
 _SETTINGS = {
     "mean": "scale",

@@ -29,10 +29,10 @@ if TYPE_CHECKING:
     from ..data.datasets import SplitName
     from ..data.recordings import ReadingOverrides
     from ..measure.analysis import AnalysisOptions
+    from ..model.trained import Trained
     from ..nn.baselines import Network
     from ..training.evaluation import Evaluation
     from ..training.runs import Run
-    from ..training.trained import Trained
 
 _FULL = {
     "exit_loss": ("exit_loss", 0, 100),
@@ -174,8 +174,8 @@ def evaluate(
     if len(models) > 1:
         return _evaluate_together(models, split, seed, data, reading, data_dir, json)
 
+    from ..model.opening import open_trained
     from ..training import evaluation
-    from ..training.runs import open_trained
 
     (title,) = models
     original = open_trained(title, data, reading)
@@ -258,9 +258,9 @@ def _evaluate_together(
 
     from ..data.tasks import FOLDS
     from ..measure.analysis import ClassReport, GroupReport
+    from ..model.opening import open_trained
     from ..studies.summary import spread
     from ..training.evaluation import ACCURACIES, balanced_accuracy, evaluate
-    from ..training.runs import open_trained
 
     models = [open_trained(path, data, reading) for path in paths]
     for trained in models:

@@ -13,8 +13,8 @@ from .options import MORE, DataDir, Json, Model, StateBits
 from .show import print_result
 
 if TYPE_CHECKING:
+    from ..model.trained import Trained
     from ..nn.fixedpoint.integer import InputFormat
-    from ..training.trained import Trained
 
 
 def export_c(
@@ -69,7 +69,7 @@ def export_c(
     from ..deploy.c.names import check_name
     from ..deploy.c.project import check_out
     from ..deploy.export import model as exporting
-    from ..training.runs import open_trained
+    from ..model.opening import open_trained
 
     check_out(out, overwrite)
     if name is not None:

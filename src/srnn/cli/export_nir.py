@@ -44,7 +44,7 @@ def export_nir(
     from ..deploy.export import nir
     from ..deploy.export.model import input_scale, to_nir
     from ..files import check_new, write_json
-    from ..training.runs import open_trained
+    from ..model.opening import open_trained
 
     check_new(out, overwrite, ours=not out.is_dir())
     if report is not None:

@@ -51,7 +51,7 @@ def export_onnx(
     from ..deploy.export import onnx
     from ..deploy.export.model import input_scale, save_triton, to_onnx
     from ..files import check_new
-    from ..training.runs import open_trained
+    from ..model.opening import open_trained
 
     check_new(out, overwrite, ours=not out.is_dir())
     trained = open_trained(model)

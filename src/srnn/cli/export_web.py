@@ -37,7 +37,7 @@ def export_web(
         overwrite: replace the file in --out
     """
     from ..deploy.export.model import export_web
-    from ..training.runs import open_trained
+    from ..model.opening import open_trained
 
     deviations = None if std is None else numbers("--std", ",".join(std))
     report = export_web(open_trained(model), out, format, std=deviations, overwrite=overwrite)

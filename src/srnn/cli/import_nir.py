@@ -80,8 +80,8 @@ def import_nir(
         )
 
     from ..deploy.export import nir
+    from ..model.trained import Trained
     from ..training.runs import Run
-    from ..training.trained import Trained
 
     of_neuron = {"reset_kind": reset_kind, "reset_step": reset_step, "synapse_step": synapse_step}
     imported = nir.load(
@@ -166,16 +166,16 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
         SrnnError: ``missing``: there is no task; ``conflict``: the network does not fit it.
     """
     from ..data.tasks import create_task
+    from ..files.conversion import read_named
+    from ..model.network import network_config
+    from ..model.recipe import Recipe, TaskConfig
     from ..nn.loss_config import LossConfig
     from ..nn.losses import Loss
-    from ..training.recipes.network import network_config
-    from ..training.recipes.reading import build
-    from ..training.recipes.schema import Recipe, TaskConfig
 
     network = imported.network
     kept = None
     if "task" in imported.about:
-        kept = build(TaskConfig, imported.about["task"], "the file")
+        kept = read_named(TaskConfig, imported.about["task"], "the file")
     if task_name is None and kept is None:
         raise SrnnError("The file names no task; name one with --task NAME.", "missing", "task")
     own = kept is not None and task_name in (None, kept.name)
@@ -203,7 +203,7 @@ def make_recipe(imported: Imported, task_name: str | None, loss_name: LossName |
             "task",
         )
     if loss_name is None and own and "loss" in imported.about:
-        loss = build(LossConfig, imported.about["loss"], "the file")
+        loss = read_named(LossConfig, imported.about["loss"], "the file")
     else:
         of_sequence: LossName = "ce_mean"
         if network.readout.output == "emission":

@@ -11,7 +11,7 @@ from .options import Json
 from .show import percent, print_result, show_table
 
 if TYPE_CHECKING:
-    from ..training.pretrained import Card
+    from ..model.pretrained import Card
 
 
 def models(
@@ -41,7 +41,7 @@ def models(
 
     from ..errors import SrnnError
     from ..files import check_new, whole_file
-    from ..training import pretrained
+    from ..model import pretrained
 
     if name is None:
         if example is not None:

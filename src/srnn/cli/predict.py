@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ..deploy.parts import Part
     from ..deploy.predicting import Prediction
     from ..measure.heartbeats import Heart
-    from ..training.trained import Trained
+    from ..model.trained import Trained
 
 _CUT = 1e-3  # seconds before the part of a recording that is read, from which on it counts as cut
 _MINUTE = 60.0

@@ -134,7 +134,7 @@ def _show_one(
     json: bool,
 ) -> int:
     from ..measure.page import check_page, report_content, write_page
-    from ..training.pretrained import find_model
+    from ..model.pretrained import find_model
 
     # By default in the run's folder; the page of a model's file is beside it, and that of a
     # pretrained network in the working folder.

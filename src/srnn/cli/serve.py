@@ -144,8 +144,8 @@ def load_models(
         SrnnError: ``value``: a name is not valid or there twice; ``conflict``: an option applies to
             none.
     """
+    from ..model.opening import open_trained
     from ..training.examples import kept_examples
-    from ..training.runs import open_trained
 
     folders: dict[str, str] = {}
     for words in models:

@@ -132,7 +132,7 @@ def stream(
         )
 
     with nullcontext() if state is None else place("--state", state):
-        from ..training.runs import open_trained
+        from ..model.opening import open_trained
 
         decoder = decoding.decoder(open_trained(model), form, data_dir)
         if real_time and decoder.signal.rate is None:

@@ -262,8 +262,8 @@ def _train(
 
 def _next(recipe: Recipe, out: Path, data_dir: Path | None) -> list[list[str]]:
     """Commands that use the run, as words after "srnn"; the last reads the test split."""
+    from ..model.pretrained import pretrained_names
     from ..registry import as_text  # not at the top: help must not wait for it
-    from ..training.pretrained import pretrained_names
 
     data, run = data_dir_again(data_dir), as_text(out, pretrained_names())
     commands = [["predict", run, "FILE"]]

@@ -35,7 +35,7 @@ from ..files import (
     whole_file,
     write_atomically,
 )
-from ..training.trained import Trained
+from ..model.trained import Trained
 
 PARQUET = ".parquet"
 _TEXTS = ("file", "label")

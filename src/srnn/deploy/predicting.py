@@ -44,10 +44,10 @@ from ..files.conversion import check
 from ..measure.heartbeats import Heart, heart_of
 from ..measure.leads import STATES
 from ..measure.scores import check_confidences, confidences_of, running_scores
+from ..model.trained import Trained
 from ..nn.alarm import THRESHOLD, Alarm, AnomalyScore
 from ..nn.array_likes import as_numpy
 from ..text import counted, html_table
-from ..training.trained import Trained
 from .streaming.stream import Stream
 
 Array = npt.NDArray[Any]

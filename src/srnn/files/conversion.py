@@ -29,7 +29,7 @@ from typing import (
     get_type_hints,
 )
 
-from ..errors import SrnnError, is_number, naming_once, nearest
+from ..errors import SrnnError, is_number, naming, naming_once, nearest
 from ..text import brief
 from .bounds import MOST, Between, Items, ReadBy
 from .reading import reading
@@ -230,6 +230,24 @@ def convert(hint: Any, value: Any, key: str) -> Any:
         SrnnError: ``value``, about the key: the value does not fit.
     """
     return _checked(_convert, hint, value, key)
+
+
+def read_named(cls: type[T], content: Any, source: str) -> T:
+    """A dataclass, and those inside it, from the plain mappings of a file.
+
+    Args:
+        cls: the dataclass, as for ``read_section``.
+        content: as the file's reader returns it.
+        source: what the content is from, for errors.
+
+    Returns:
+        The dataclass.
+
+    Raises:
+        SrnnError: as ``read_section``, with the source before it.
+    """
+    with naming(source):
+        return read_section(cls, content)
 
 
 def build(

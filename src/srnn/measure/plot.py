@@ -28,10 +28,10 @@ from .analysis import time_constants as time_constants_of
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+    from ..model.trained import Trained
     from ..nn.baselines import Network
     from ..nn.kernels.problem import LayerResult
     from ..nn.network import Result
-    from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
 Accuracies = Sequence[float | None] | Anytime | Analysis

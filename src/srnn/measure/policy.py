@@ -28,8 +28,8 @@ from ..registry import check_settings
 from .scores import RunningScores, Scores, running_scores
 
 if TYPE_CHECKING:
+    from ..model.trained import Trained
     from ..nn.loss_config import LossConfig
-    from ..training.trained import Trained
     from .analysis.changes import Counts, Flags
 
 

@@ -24,10 +24,10 @@ import torch
 from ..data.batches import Sequences
 from ..data.datasets import SplitName
 from ..errors import SrnnError
+from ..model.trained import Trained
 from ..text import markdown, markdown_table
 from ..training.adapting import Adaptation
 from ..training.online import OnlineLearner
-from ..training.trained import Trained
 
 Array = npt.NDArray[Any]
 

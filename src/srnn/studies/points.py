@@ -20,6 +20,7 @@ from ..measure.energy import (
     picojoules,
     total,
 )
+from ..model.trained import Trained
 from ..nn.fixedpoint.device import device_network
 from ..nn.fixedpoint.integer import quantise
 from ..nn.state_format import StateFormat
@@ -27,7 +28,6 @@ from ..training.compression.evaluation import evaluate_int8, measure_int8
 from ..training.compression.masks import sparsity
 from ..training.compression.quantisation import snap_weights
 from ..training.evaluation import evaluate_sequences
-from ..training.trained import Trained
 
 
 def measure_point(

@@ -14,6 +14,10 @@ from ..errors import SrnnError, option
 from ..files import check_folder, check_new, check_writable, locks, write_json
 from ..files.bounds import BelowOne, Count, Positive
 from ..files.conversion import check
+from ..model.opening import open_trained
+from ..model.pretrained import pretrained_names
+from ..model.recipe import PruneConfig
+from ..model.trained import Trained
 from ..nn.network import freeze
 from ..nn.state_format import StateFormat
 from ..progress import Reporter
@@ -29,11 +33,8 @@ from ..training.compression.neurons import (
 )
 from ..training.examples import kept_examples
 from ..training.loop import train
-from ..training.pretrained import pretrained_names
 from ..training.recipes import Recipe
-from ..training.recipes.schema import PruneConfig
-from ..training.runs import Run, open_trained
-from ..training.trained import Trained
+from ..training.runs import Run
 from .curve import write_curve
 from .points import measure_point
 

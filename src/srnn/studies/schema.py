@@ -31,10 +31,10 @@ from ..errors import SrnnError, naming, nearest, require
 from ..files.bounds import Between, Count, CountFrom0, Items, Positive, ReadBy
 from ..files.conversion import read_section
 from ..files.yaml_reading import read_yaml
+from ..model.recipe import Metric
 from ..registry import is_name
 from ..training.recipes import Recipe, shipped_recipes
 from ..training.recipes.reading import make_recipe, recipe_content
-from ..training.recipes.schema import Metric
 
 _HERE = Path(__file__).parent / "files"
 _RANGE = re.compile(r"(uniform|loguniform|integer)\(([^,()]+),([^,()]+)\)")

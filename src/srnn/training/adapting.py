@@ -28,17 +28,17 @@ from ..data.spikes import Spikes, as_dense
 from ..errors import SrnnError
 from ..files.bounds import Between, Positive
 from ..files.conversion import CheckedSettings
+from ..model.recipe import AboveZero
+from ..model.trained import Trained
 from ..nn.losses import Loss, Scored
 from ..nn.network import SRNN
 from ..nn.network.inputs import each_part
 from ..nn.network.srnn import State
 from .compression.masks import present_masks
 from .evaluation import run_batches
-from .recipes.schema import AboveZero
 from .rules import OnlineRule, create_rule, local_layers
 from .rules.e_prop import Feedback
 from .rules.local import LocalLayer
-from .trained import Trained
 
 
 @dataclass(frozen=True)

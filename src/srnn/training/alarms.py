@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 
 from ..data.batches import Sequences
+from ..model.trained import Trained
 from ..nn.alarm import LEAST, Alarm, AnomalyScore, errors_of
 from .evaluation import run_batches
-from .trained import Trained
 
 _ROOM = 1e-3
 """Of the usual error, between it and a threshold at least."""

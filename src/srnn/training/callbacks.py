@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ..model.checkpoints import Checkpoint
 from ..nn.baselines import Network
 from ..nn.state_format import StateFormat
-from .checkpoints import Checkpoint
 from .compression.in_training import Compression
 from .rules.fptt import RunningMean
 

@@ -21,7 +21,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from .recipes.schema import TrainingConfig
+from ..model.recipe import TrainingConfig
 
 REMEMBERED = 200
 """Number of past batches whose norms determine an adaptive bound."""

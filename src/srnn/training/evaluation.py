@@ -18,6 +18,7 @@ from .._version import minor_version
 from ..data.batches import Batch, Sequences
 from ..data.datasets import SplitName
 from ..errors import SrnnError
+from ..model.trained import Trained
 from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerResult
 from ..nn.losses import Loss, neuron_rates
@@ -25,7 +26,6 @@ from ..nn.network import SRNN, BidirectionalLayer, Result
 from ..progress import saying
 from ..text import counted, in_short
 from .regression import ErrorTally
-from .trained import Trained
 
 ACCURACIES = ("accuracy", "accuracy_labelled", "accuracy_without_silence", "balanced_accuracy")
 """The fractions that a report may have."""

@@ -22,9 +22,9 @@ from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..errors import SrnnError
 from ..files import whole_file
+from ..model.pretrained import FOLDER as PRETRAINED
+from ..model.pretrained import example
 from ..text import file_name
-from .pretrained import FOLDER as PRETRAINED
-from .pretrained import example
 
 FOLDER = "examples"
 EXAMPLES = 3

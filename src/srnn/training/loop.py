@@ -24,9 +24,9 @@ from ..errors import SrnnError, option
 from ..files import locks
 from ..files.bounds import Between
 from ..files.conversion import check
+from ..model import checkpoints
 from ..progress import Reporter, ScriptReporter
 from ..text import in_short
-from . import checkpoints
 from .batches import differ
 from .compression.evaluation import int8_of
 from .distributed import ProcessGroup, is_first, world_size
@@ -40,6 +40,7 @@ from .preparing import prepare
 from .recipes import Recipe
 from .recovery import recover
 from .runs import Run
+from .state import TrainingState
 from .stepping import step
 
 
@@ -138,7 +139,7 @@ def _prepare(
     reporter.phase("reading the data")
     again, last = False, out / "checkpoints" / "last.safetensors"
     if resume and last.is_file():  # it may be of a training on all sequences
-        again = bool(checkpoints.TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
+        again = bool(TrainingState.of(checkpoints.read_checkpoint(last)).held_out)
     ready = prepare(
         recipe, seed=seed, data_dir=data_dir, task=task, device=processes.fabric.device, refit=again
     )

@@ -20,18 +20,17 @@ import numpy.typing as npt
 import torch
 
 from ..errors import SrnnError
-from ..nn.losses import Loss
-from ..nn.network.srnn import State
-from .adapting import Adaptation, Adapter
-from .checkpoints import (
+from ..model.checkpoints import (
     Checkpoint,
     architecture,
     load_network,
-    load_optimizer,
     network_tensors,
-    optimizer_tensors,
 )
-from .trained import Trained
+from ..model.trained import Trained
+from ..nn.losses import Loss
+from ..nn.network.srnn import State
+from .adapting import Adaptation, Adapter
+from .state import load_optimizer, optimizer_tensors
 
 Arrays = dict[str, npt.NDArray[Any]]
 

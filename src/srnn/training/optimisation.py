@@ -18,7 +18,7 @@ from torch import nn
 
 from .. import threads
 from ..errors import SrnnError
-from .recipes.schema import OptimizerConfig, ScheduleConfig
+from ..model.recipe import OptimizerConfig, ScheduleConfig
 
 OPTIMIZERS = {
     "adam": torch.optim.Adam,

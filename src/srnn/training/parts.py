@@ -22,11 +22,12 @@ import numpy as np
 import torch
 
 from ..files import reading
+from ..model import checkpoints
+from ..model.recipe import TrainingConfig
+from ..model.trained import Trained
 from ..progress import Reporter
-from . import checkpoints
 from .batches import size_of_inputs
 from .callbacks import Average, Callbacks
-from .checkpoints import TrainingState
 from .clipping import Gradients
 from .compression.quantisation import rounded_weights
 from .distributed import FollowerRun, ProcessGroup
@@ -34,12 +35,11 @@ from .evaluation import rate_report
 from .health import WAITS
 from .loggers import Logger
 from .preparing import Prepared
-from .recipes.schema import TrainingConfig
 from .rules import create_rule
 from .rules.fptt import RunningMean
 from .runs import Run
 from .seeds import epoch_order
-from .trained import Trained
+from .state import TrainingState, load_optimizer, optimizer_tensors
 from .windows import WrappedNetwork
 
 
@@ -132,7 +132,7 @@ class Training:
             return
         network = self.ready.network
         tensors = checkpoints.network_tensors(network)
-        tensors |= checkpoints.optimizer_tensors(self.ready.optimizer) | self.callbacks.tensors()
+        tensors |= optimizer_tensors(self.ready.optimizer) | self.callbacks.tensors()
         checkpoints.save_checkpoint(self.run.last, tensors, self._info(self.ready.trained))
 
     def save_best(self) -> None:
@@ -156,7 +156,7 @@ class Training:
         network = self.ready.network
         checkpoint = checkpoints.read_checkpoint(self.run.last)
         checkpoints.load_network(network, checkpoint)
-        checkpoints.load_optimizer(self.ready.optimizer, checkpoint)
+        load_optimizer(self.ready.optimizer, checkpoint)
         self.callbacks.load(checkpoint)
         state = TrainingState.of(checkpoint)
         with reading(self.run.last, "a checkpoint of this network's training"):

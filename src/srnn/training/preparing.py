@@ -18,6 +18,7 @@ from ..data.datasets.base import shown
 from ..data.targets import Targets
 from ..data.tasks import Task
 from ..errors import SrnnError
+from ..model.trained import Trained
 from ..nn.baselines import Network
 from ..nn.kernels.problem import LayerProblem
 from ..nn.kernels.running import choose
@@ -32,7 +33,6 @@ from .recipes import Recipe
 from .recipes.suited import is_suited
 from .regression import suited_taps, with_linear
 from .rules import local_layers
-from .trained import Trained
 
 
 @dataclass(frozen=True)

@@ -30,8 +30,7 @@ from types import MappingProxyType
 from typing import Any
 
 from .._version import __version__, minor_version
-from ..data.recordings import NO_OVERRIDES, ReadingOverrides
-from ..errors import SrnnError, either, option
+from ..errors import SrnnError, option
 from ..files import (
     append_line,
     changing,
@@ -50,10 +49,10 @@ from ..files import (
     write_atomically,
     write_json,
 )
+from ..model.opening import check_run, read_folder, resumed
+from ..model.trained import Trained
 from ..text import file_name, json_text
-from .pretrained import find_model
 from .recipes import Recipe, dump_recipe, parse_recipe
-from .trained import Trained
 
 _WRITTEN = (
     "exit-policy.json",
@@ -65,34 +64,6 @@ _WRITTEN = (
     "recipe.yaml",
 )
 """A run's files, in the order in which they are removed."""
-
-
-def open_trained(
-    path: Path | str, data: Path | None = None, said: ReadingOverrides = NO_OVERRIDES
-) -> Trained:
-    """The network in a run folder or a model's file, or the pretrained one of that name. SrnnError
-    for anything else.
-
-    Args:
-        data: labelled recordings that its task loads in place of its own data
-            (``data.datasets.labelled``).
-        said: what the user says about these recordings.
-    """
-    path = find_model(path)
-    if path.is_dir():
-        trained = Run.open(path).trained()
-    else:
-        trained = Trained.read(path)
-    if data is None:
-        return trained
-    if trained.alarm is not None:
-        raise SrnnError(
-            f"{trained.name} raises alarms, and is not measured on labels: srnn predict gives "
-            "the score of any recording, and model.energy(x) its cost.",
-            "unsupported",
-            "data",
-        )
-    return replace(trained, task=trained.task.reading(data, overrides=said))
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
@@ -293,13 +264,7 @@ class Run:
     def open(cls, path: Path | str) -> Run:
         """An existing run, to be read. SrnnError if the folder is not a run."""
         path = Path(path)
-        if not (path / "recipe.yaml").is_file():
-            raise SrnnError(
-                f"{path} is not a run: it has no recipe.yaml. Name the folder that 'srnn train' "
-                "wrote.",
-                "missing",
-                path,
-            )
+        check_run(path)
         _check_files(path)
         recipe, about = path / "recipe.yaml", path / "environment.json"
         content = read_json(about, "a run's environment")
@@ -317,16 +282,7 @@ class Run:
 
     def trained(self) -> Trained:
         """The network of the best checkpoint. SrnnError before the first epoch has ended."""
-        if not self.best.is_file():
-            raise SrnnError(
-                f"{self.path} has no checkpoint yet; train it to the end of its first epoch "
-                f"({_resumed(self.path)}).",
-                "missing",
-                self.best,
-            )
-        files = {"policy": self.path / "exit-policy.json", "spotting": self.path / "spotting.json"}
-        chosen = {name: read_object(file) for name, file in files.items() if file.is_file()}
-        return Trained.read(self.best, self.path).but(**chosen)
+        return read_folder(self.path)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
         """Write a JSON file of the run, whole or not at all."""
@@ -342,8 +298,7 @@ class Run:
         has not ended."""
         if not self.outcome.is_file():
             raise SrnnError(
-                f"{self.path} has no result yet; finish its training first "
-                f"({_resumed(self.path)}).",
+                f"{self.path} has no result yet; finish its training first ({resumed(self.path)}).",
                 "missing",
                 self.outcome,
             )
@@ -448,13 +403,6 @@ def _git_commit() -> str | None:
     except (OSError, subprocess.SubprocessError):
         return None
     return outcome.stdout.strip() or None
-
-
-def _resumed(path: Path) -> str:
-    """How a run's training is continued."""
-    return either(
-        f"srnn train ... --out {path} --resume", f"train(..., out={str(path)!r}, resume=True)"
-    )
 
 
 def _clear(path: Path) -> None:

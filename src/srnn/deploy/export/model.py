@@ -22,9 +22,9 @@ from ...errors import SrnnError, either, option
 from ...files import check_new, check_writable, temporary_folder
 from ...files.conversion import check
 from ...measure.policy import ExitPolicy
+from ...model.trained import Trained
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted
-from ...training.trained import Trained
 
 if TYPE_CHECKING:
     from nir import NIRGraph

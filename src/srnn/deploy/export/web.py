@@ -29,7 +29,7 @@ from ..streaming import Decoder
 from ..streaming.sources import open_source
 
 if TYPE_CHECKING:
-    from ...training.trained import Trained
+    from ...model.trained import Trained
     from ..c.project import Format
 
 _FLAGS = (

@@ -36,12 +36,12 @@ from ...files.bounds import Between
 from ...files.conversion import check
 from ...measure.policy import ExitPolicy
 from ...measure.scores import RunningScores, confidences_of
+from ...model.opening import open_trained
+from ...model.trained import Trained
 from ...nn.alarm import Alarm, AnomalyScore
 from ...nn.array_likes import as_numpy
 from ...nn.decision import Decisions, StoppingCriterion, StoppingState
 from ...text import counted, some
-from ...training.runs import open_trained
-from ...training.trained import Trained
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
 

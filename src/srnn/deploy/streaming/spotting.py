@@ -21,8 +21,8 @@ import numpy.typing as npt
 from ...errors import SrnnError
 from ...files.bounds import Between, Fraction
 from ...files.conversion import CheckedSettings, build, checking
+from ...model.trained import Trained
 from ...nn.decision import Decisions, StoppingCriterion, StoppingState
-from ...training.trained import Trained
 from .decoder import Array, Decoder
 
 WINDOWS = 4

@@ -18,10 +18,10 @@ from ...compiling import CannotCompile, why_no_numba
 from ...errors import SrnnError
 from ...files.bounds import Between
 from ...files.conversion import check
+from ...model.trained import Trained
 from ...nn.array_likes import as_numpy, is_spikes, is_tensor
 from ...nn.delays import state_type
 from ...nn.frozen import FrozenNetwork
-from ...training.trained import Trained
 
 if TYPE_CHECKING:
     import torch

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from ...data.datasets import SplitName
+from ...model.trained import Trained
 from ...nn.baselines import Network
 from ...training.evaluation import Evaluation, Tally, run_batches, warn_if_learnt
-from ...training.trained import Trained
 from ..sections import Section
 from .anytime import Anytime
 from .calibration import Calibration

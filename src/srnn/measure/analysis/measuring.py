@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 
     from ...data.batches import Batch, Sequences
     from ...data.datasets import SplitName
+    from ...model.trained import Trained
     from ...nn.baselines import Network
     from ...nn.losses import Loss
     from ...nn.network import Result
     from ...training.evaluation import Evaluation
-    from ...training.trained import Trained
 
 SATURATED = 0.9
 """Spikes per step above which a neuron carries almost no information."""

@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from ...data.batches import Batch, Sequences
     from ...data.datasets import SplitName
     from ...data.spikes import Spikes
+    from ...model.trained import Trained
     from ...nn.baselines import Network
     from ...nn.network import Result
     from ...training.evaluation import Evaluation
-    from ...training.trained import Trained
 
 Array = np.ndarray[Any, Any]
 

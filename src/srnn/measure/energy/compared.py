@@ -22,8 +22,8 @@ from .operation_energy import DEFAULT, load_technology
 
 if TYPE_CHECKING:
     from ...data.datasets import SplitName
+    from ...model.trained import Trained
     from ...nn.baselines import Network
-    from ...training.trained import Trained
 
 UNTRAINED = "untrained: rates of its initial weights"
 UNTRAINED_BASELINE = "untrained"
@@ -195,11 +195,11 @@ def _find(
 ) -> Trained:
     """The network of that run or model, the pretrained one of that name (not with given ``rates``),
     or a new one from that recipe (seed 0)."""
-    from ...training.pretrained import pretrained_names
+    from ...model.pretrained import pretrained_names
 
     named = rates is None and is_name(item, pretrained_names(), "pretrained network")
     if named or Path(item).is_dir() or Path(item).suffix == ".safetensors":
-        from ...training.runs import open_trained
+        from ...model.opening import open_trained
 
         return open_trained(item, data, said)
     if data is not None:
@@ -212,6 +212,6 @@ def _find(
     recipe = load_recipe(item, [], None)
     task = recipe.create_task()
     # Imported here because it needs torch, for which a wrong name need not wait.
-    from ...training.trained import Trained
+    from ...model.trained import Trained
 
     return Trained(recipe.build_network(task, 0), task, recipe)

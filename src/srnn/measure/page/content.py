@@ -14,13 +14,14 @@ from ...errors import SrnnError
 from ...files import read_object
 from ...files.bounds import CountFrom0
 from ...files.conversion import check
+from ...model.opening import open_trained
+from ...model.trained import Trained
 from ...registry import is_name
 from ...text import plain
 from ...training.evaluation import ACCURACIES
 from ...training.recipes import dump_recipe
 from ...training.recipes.baselines import BASELINES
-from ...training.runs import Run, open_trained
-from ...training.trained import Trained
+from ...training.runs import Run
 from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
 from ..energy.compared import compare_energy
 from ..energy.page import section as energy_section

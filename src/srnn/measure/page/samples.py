@@ -25,12 +25,12 @@ from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.spikes import as_dense
+from ...model.trained import Trained
 from ...nn.baselines import Network
 from ...nn.decision import softmax
 from ...nn.network import SRNN, BidirectionalLayer, Result
 from ...training.evaluation import run_batches
 from ...training.regression import answers
-from ...training.trained import Trained
 from ..analysis import ExitPolicy, NeuronActivity, prefixes, running_scores
 from ..leads import FLAT, dead_leads, has_waves
 from ..scores import confidences_of

@@ -16,13 +16,13 @@ from ...data.batches import Batch, Sequences, evenly_spread
 from ...data.datasets import SplitName
 from ...data.spikes import Spikes, as_dense
 from ...errors import SrnnError
+from ...model.trained import Trained
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, IntegerNetwork, measure_ranges, quantise
 from ...nn.kernels.problem import LayerResult
 from ...nn.network import SRNN, Result, freeze
 from ...nn.state_format import StateFormat
 from ..evaluation import Evaluation, Tally
-from ..trained import Trained
 
 _MEASURED = 1000  # sequences on which inputs are measured
 _WATCHED = 64  # sequences that are run to measure states

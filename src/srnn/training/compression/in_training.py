@@ -18,14 +18,20 @@ from torch import Tensor
 
 from ...data.batches import Sequences
 from ...errors import SrnnError, naming
+from ...model.checkpoints import (
+    Checkpoint,
+    architecture,
+    format_tensors,
+    load_network,
+    model_tensors,
+)
+from ...model.opening import open_trained
+from ...model.recipe import TrainingConfig
 from ...nn.baselines import Network
 from ...nn.fixedpoint.device import device_network
 from ...nn.fixedpoint.integer import InputFormat, measure_states, quantise
 from ...nn.network import SRNN, has_norm
 from ...nn.state_format import StateFormat
-from ..checkpoints import Checkpoint, architecture, format_tensors, load_network, model_tensors
-from ..recipes.schema import TrainingConfig
-from ..runs import open_trained
 from .evaluation import measure_inputs, watched
 from .masks import magnitude_masks, present_masks, weight_matrices
 from .neurons import least_used, remove_neurons

@@ -4,9 +4,9 @@
 ``json_schema.py`` gives the same to editors.
 """
 
+from ...model.recipe import Recipe
 from .baselines import BASELINES, as_baseline
 from .reading import dump_recipe, load_recipe, parse_recipe, recipe_keys, shipped_recipes
-from .schema import Recipe
 
 __all__ = [
     "BASELINES",

@@ -30,9 +30,9 @@ from types import MappingProxyType
 from typing import Any, Literal
 
 from ...errors import SrnnError, nearest, option
+from ...model.network import NetworkConfig
+from ...model.recipe import SPIKING_ONLY, Recipe, TrainingConfig
 from ...nn.loss_config import RateConfig
-from .network import NetworkConfig
-from .schema import SPIKING_ONLY, Recipe, TrainingConfig
 
 # u = .618 u + I in the form of the LIF neuron's equation: 1 - 1/tau_mem = .618 and resistance /
 # tau_mem = 1.

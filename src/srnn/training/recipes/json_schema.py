@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 from ...files.json_schema import json_schema
-from .schema import Recipe
+from ...model.recipe import Recipe
 
 
 def schema_text() -> str:

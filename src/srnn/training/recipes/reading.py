@@ -17,17 +17,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
-from ...errors import SrnnError, naming, nearest
+from ...errors import SrnnError, nearest
 from ...files import TEXT, read_text
-from ...files.conversion import former_keys, keys_of, read_section, types_of, with_present_keys
+from ...files.conversion import former_keys, keys_of, read_named, types_of, with_present_keys
 from ...files.yaml_reading import parse_yaml
+from ...model.network import NetworkConfig
+from ...model.recipe import Recipe
 from ...registry import is_name
 from ...text import brief
 from .baselines import as_baseline
-from .network import NetworkConfig
-from .schema import Recipe
 from .suited import is_suited, suited_recipe
 
 if TYPE_CHECKING:
@@ -37,7 +37,6 @@ _HERE = Path(__file__).parent
 _DATA_SUFFIXES = (".csv", ".npz", ".h5", ".hdf5")
 Overrides = Sequence[str] | Mapping[str, Any]
 """See ``load_recipe``."""
-T = TypeVar("T")
 
 
 def shipped_recipes() -> list[str]:
@@ -170,9 +169,9 @@ def make_recipe(
         The recipe.
     """
     if baseline is None:
-        return build(Recipe, apply_overrides(content, overrides), name)
-    recipe = as_baseline(build(Recipe, apply_overrides(content, ()), name), baseline)
-    return build(
+        return read_named(Recipe, apply_overrides(content, overrides), name)
+    recipe = as_baseline(read_named(Recipe, apply_overrides(content, ()), name), baseline)
+    return read_named(
         Recipe, apply_overrides(recipe.to_dict(), overrides), f"{name} as baseline {baseline}"
     )
 
@@ -212,13 +211,6 @@ def dump_recipe(recipe: Recipe) -> str:
     import yaml
 
     return yaml.safe_dump(recipe.to_dict(), sort_keys=False, allow_unicode=True, width=110)
-
-
-def build(cls: type[T], content: Any, source: str) -> T:
-    """A configuration dataclass from plain mappings. SrnnError, which names the source, for a wrong
-    key, type or value."""
-    with naming(source):
-        return read_section(cls, content)
 
 
 def apply_overrides(content: Mapping[str, Any], overrides: Overrides) -> dict[str, Any]:

@@ -20,9 +20,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from ...model.checkpoints import Checkpoint
+from ...model.recipe import FPTTConfig
 from ...nn.baselines import Network
-from ..checkpoints import Checkpoint
-from ..recipes.schema import FPTTConfig
 
 _PREFIX = "fptt."
 

@@ -15,9 +15,9 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ...data.augment_config import AugmentConfig
-from ...errors import SrnnError, require
-from ...files.bounds import (
+from ..data.augment_config import AugmentConfig
+from ..errors import SrnnError, require
+from ..files.bounds import (
     AboveZeroToOne,
     BelowOne,
     Between,
@@ -28,13 +28,13 @@ from ...files.bounds import (
     Positive,
     WithinZeroAndOne,
 )
-from ...files.conversion import CheckedSettings
-from ...nn.loss_config import LossConfig
+from ..files.conversion import CheckedSettings
+from ..nn.loss_config import LossConfig
 from .network import NetworkConfig
 
 if TYPE_CHECKING:
-    from ...data.tasks import Task
-    from ...nn.baselines import Network
+    from ..data.tasks import Task
+    from ..nn.baselines import Network
 
 
 _TASK_MISSING = (
@@ -320,7 +320,7 @@ class Recipe(CheckedSettings):
 
     def create_task(self) -> Task:
         """The task that the recipe names. SrnnError for an unknown name or option."""
-        from ...data.tasks import create_task
+        from ..data.tasks import create_task
 
         return create_task(self.task.name, **self.task.options)
 

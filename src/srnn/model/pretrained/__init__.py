@@ -1,6 +1,6 @@
 """Pretrained networks: the models shipped beside this file, and the lookup of a model by its name.
 
-    NAME.safetensors    the model (``training.trained``), in float32; int8 is derived from it wherever it is exported
+    NAME.safetensors    the model (``model.trained``), in float32; int8 is derived from it wherever it is exported
     NAME.yaml           its card: what it hears, how well, how it was made, what it must not be used for
     NAME.npy            a recording from its validation split to try it on; the card names the data set and the licence
                         (.csv where channels have names and units)
@@ -14,9 +14,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ...errors import SrnnError, nearest
+from ...files.conversion import read_named
 from ...files.yaml_reading import read_yaml
 from ...registry import is_name
-from ..recipes.reading import build
 
 FOLDER = Path(__file__).parent
 
@@ -126,7 +126,7 @@ def read_card(name: str) -> Card:
         near = nearest(name, pretrained_names())
         raise SrnnError(f"There is no pretrained network '{name}'.{near}", "name", "name")
     path = FOLDER / f"{name}.yaml"
-    return build(Card, read_yaml(path, "a card"), path.name)
+    return read_named(Card, read_yaml(path, "a card"), path.name)
 
 
 def example(name: str) -> Path:

@@ -29,12 +29,12 @@ import numpy as np
 from ..files import reading
 from ..files.bounds import Count
 from ..files.conversion import check
-from .delays import check_delays
-from .emissions import Output
-from .frozen import DELAYS, Array, FrozenLayer, FrozenNetwork, Merge, usual_state
-from .neurons import as_neuron
-from .state_format import StateFormat
-from .surrogates import as_surrogate
+from ..nn.delays import check_delays
+from ..nn.emissions import Output
+from ..nn.frozen import DELAYS, Array, FrozenLayer, FrozenNetwork, Merge, usual_state
+from ..nn.neurons import as_neuron
+from ..nn.state_format import StateFormat
+from ..nn.surrogates import as_surrogate
 
 PREFIX = "frozen."
 

@@ -6,7 +6,7 @@ under ``model``, the ``version`` of this description (2) and the fields of ``Tra
 as in recipe.yaml; ``task``: name, classes, step, whether labels belong to sequences or steps, and
 the signal path with its statistics; ``seed``, ``steps``, ``inputs`` (inputs_as), ``states``
 (state_ranges), ``policy``, ``spotting`` and ``alarm`` (which may be missing) and ``about``; and ``frozen``, which
-with arrays of that name lets the network be run without torch (``nn/stored.py``). Version 1 had no
+with arrays of that name lets the network be run without torch (``model/stored.py``). Version 1 had no
 ``frozen``; nor have torch's cells.
 
 A run holds one, ``model.safetensors``. Nothing is pickled, and no data set is needed to use it.
@@ -29,9 +29,8 @@ from ..data.datasets.answers import Label
 from ..data.tasks import Task, TaskMetadata
 from ..errors import SrnnError, naming_once
 from ..files import reading
-from ..files.conversion import convert
+from ..files.conversion import convert, read_named
 from ..files.tensors import Arrays, load_arrays, save_arrays
-from ..nn import stored
 from ..nn.alarm import SCORE, Alarm
 from ..nn.array_likes import default_dtype
 from ..nn.delays import LEARNED
@@ -42,8 +41,8 @@ from ..nn.neurons import NEURONS
 from ..nn.state_format import StateFormat
 from ..nn.surrogates import SURROGATES
 from ..text import one_line
-from .recipes import Recipe
-from .recipes.reading import build
+from . import stored
+from .recipe import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -452,7 +451,7 @@ class Trained:
                 path,
             )
         with reading(source, "a model"):
-            recipe = build(Recipe, _without_removed(model["recipe"]), source)
+            recipe = read_named(Recipe, _without_removed(model["recipe"]), source)
             task = TaskMetadata.restored(model["task"], source)
             seed, steps = model["seed"], convert(int | None, model["steps"], "steps")
             if (
@@ -465,7 +464,7 @@ class Trained:
             if inputs is None:
                 inputs_as = None
             else:
-                inputs_as = build(InputFormat, inputs, source)
+                inputs_as = read_named(InputFormat, inputs, source)
             ranges = None
             if states is not None:
                 ranges = tuple(convert(list[dict[str, float]], states, "states"))

@@ -6,13 +6,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from ...errors import SrnnError, either, require
-from ...files.bounds import Between, Items, Positive
-from ...files.conversion import CheckedSettings
+from ..errors import SrnnError, either, require
+from ..files.bounds import Between, Items, Positive
+from ..files.conversion import CheckedSettings
 
 if TYPE_CHECKING:
-    from ...nn.baselines import Network
-    from ...nn.network import SRNN
+    from ..nn.baselines import Network
+    from ..nn.network import SRNN
 
 
 MOST_LAYERS, MOST_NEURONS, MOST_WEIGHTS = 64, 16_384, 2**28
@@ -147,7 +147,7 @@ class NetworkConfig(CheckedSettings, key="network"):
         generator = torch.Generator().manual_seed(seed)
         try:
             if self.model != "srnn":
-                from ...nn.baselines import ClassicalRNN
+                from ..nn.baselines import ClassicalRNN
 
                 return ClassicalRNN(
                     inputs,
@@ -159,7 +159,7 @@ class NetworkConfig(CheckedSettings, key="network"):
                     norm="layer" if self.norm == "layer" else "none",
                     generator=generator,
                 )
-            from ...nn.network import SRNN
+            from ..nn.network import SRNN
 
             return SRNN(
                 inputs,
