@@ -69,7 +69,12 @@ def has_blocks(encoding: str | None) -> bool:
 
 def open_console(stderr: bool = False, **options: Any) -> Console:
     """rich's Console on standard output or error. It does not read text as markup or colour it by
-    its content, and it writes out control characters."""
+    its content, and it writes out control characters.
+
+    Args:
+        stderr: standard error instead of standard output.
+        options: rich's options of a Console.
+    """
     from rich.console import Console
     from rich.segment import Segment
 

@@ -127,7 +127,9 @@ def json_text(value: Any, **form: Any) -> str:
     """JSON that every reader accepts: with null in place of NaN and Infinity, which Python would
     write.
 
-    ``form``: options of ``json.dumps``.
+    Args:
+        value: mappings, lists, numbers, text.
+        form: options of ``json.dumps``.
     """
     try:
         return json.dumps(value, allow_nan=False, **form)

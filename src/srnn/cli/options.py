@@ -160,9 +160,14 @@ class Call(NamedTuple):
     """Arguments with which Python starts the program again."""
 
     def again(self, without: Mapping[str, int], *more: str) -> list[str]:
-        """The words that call it again, without some options and with ``more`` at the end.
+        """The words that call it again.
 
-        without: how many values each of these options has.
+        Args:
+            without: options that are left out, and how many values each of them has.
+            more: words that are added at the end, but before ``--`` and what follows it.
+
+        Returns:
+            The program's name and its words.
         """
         words, end = list(self.words), len(self.words)
         if "--" in words:  # nothing behind it is an option

@@ -97,7 +97,12 @@ def show_table(
 @contextmanager
 def progress_bars(shown: bool, *columns: Any) -> Iterator[Callable[[str, int, int | None], None]]:
     """Bars on standard error, if it is a terminal: ``watch(name, done, total)`` moves the bar of
-    that name."""
+    that name.
+
+    Args:
+        shown: False: no bars, and ``watch`` shows nothing.
+        columns: rich's columns beside each bar.
+    """
     bars: dict[str, Any] = {}
     seen = shown and sys.stderr.isatty()
     with open_progress(open_console(stderr=True), *columns, disable=not seen) as progress:

@@ -82,7 +82,12 @@ def types_of(cls: Any) -> Mapping[str, Any]:
 
 
 def keys_of(cls: Any, section: str = "") -> list[str]:
-    """All dotted keys whose names are fixed, those of inner sections with them."""
+    """All dotted keys whose names are fixed, those of inner sections with them.
+
+    Args:
+        cls: the dataclass of the settings.
+        section: its own dotted key, with which all keys begin; "": it has none.
+    """
     keys: list[str] = []
     for name, hint in types_of(cls).items():
         key = _join(section, name)
@@ -96,7 +101,12 @@ def keys_of(cls: Any, section: str = "") -> list[str]:
 @functools.cache
 def former_keys(cls: Any, section: str = "") -> Mapping[str, str]:
     """The present dotted key by each former one. A field names its own former key by
-    ``metadata={"former": "lambda"}``."""
+    ``metadata={"former": "lambda"}``.
+
+    Args:
+        cls: the dataclass of the settings, with those inside it.
+        section: its own dotted key, with which all keys begin; "": it has none.
+    """
     found: dict[str, str] = {}
     hints = types_of(cls)
     for item in fields(cls):

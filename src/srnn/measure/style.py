@@ -279,7 +279,12 @@ def heat_map(
 
 def log_scale(axes: Axes, *which: Literal["x", "y"]) -> None:
     """Make these axes logarithmic, with powers of ten as plain text: no text in a figure is read as
-    mathematics."""
+    mathematics.
+
+    Args:
+        axes: a plot of matplotlib's.
+        which: "x", "y" or both.
+    """
     from matplotlib.ticker import LogFormatterSciNotation
 
     class Plain(LogFormatterSciNotation):

@@ -44,7 +44,13 @@ class Checkpoint:
     def of(
         cls, path: Path, arrays: Mapping[str, np.ndarray[Any, Any]], info: dict[str, Any]
     ) -> Checkpoint:
-        """What ``load_arrays`` gave, as tensors, which share the arrays' memory."""
+        """What ``load_arrays`` gave, as tensors, which share the arrays' memory.
+
+        Args:
+            path: the checkpoint's file.
+            arrays: by the tensors' names.
+            info: the JSON object beside them.
+        """
         with reading(path, "a checkpoint of srnn"):  # torch lacks some of numpy's dtypes
             tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
         return cls(path, tensors, info)

@@ -140,8 +140,19 @@ class NetworkConfig(CheckedSettings, key="network"):
         return replace(self, norm="none", bias=all(bias) or bias)
 
     def build(self, inputs: int, outputs: int, seed: int) -> Network:
-        """A new network, its parameters drawn from ``seed``. SrnnError for settings that do not
-        fit."""
+        """A new network.
+
+        Args:
+            inputs: number of input channels.
+            outputs: number of classes, or of values.
+            seed: draws the parameters.
+
+        Returns:
+            The network.
+
+        Raises:
+            SrnnError: for settings that do not fit, about their dotted key.
+        """
         import torch
 
         generator = torch.Generator().manual_seed(seed)

@@ -151,8 +151,13 @@ class PruneConfig(CheckedSettings, key="training.prune"):
         return 0
 
     def share(self, epoch: int, epochs: int) -> float:
-        """Fraction of the weights that is pruned in ``epoch`` (from 0): fast at first, then slower
-        (a cubic; Zhu & Gupta 2017, arXiv 1710.01878)."""
+        """Fraction of the weights that is pruned in an epoch: fast at first, then slower (a cubic;
+        Zhu & Gupta 2017, arXiv 1710.01878).
+
+        Args:
+            epoch: from 0.
+            epochs: of the whole training.
+        """
         first, last = int(self.begin * epochs), self.last_epoch(epochs)
         if epoch >= last:
             return self.sparsity
@@ -325,8 +330,18 @@ class Recipe(CheckedSettings):
         return create_task(self.task.name, **self.task.options)
 
     def build_network(self, task: Task, seed: int) -> Network:
-        """A new network for the task, its parameters drawn from ``seed``. SrnnError for settings
-        that do not fit."""
+        """A new network for a task.
+
+        Args:
+            task: states the numbers of inputs and outputs.
+            seed: draws the parameters.
+
+        Returns:
+            The network, in float32.
+
+        Raises:
+            SrnnError: for settings that do not fit.
+        """
         network = self.network.build(task.inputs, task.outputs, seed)
         network.float()  # like the data, whatever torch's default
         counts = getattr(network.readout, "output", None) == "emission"

@@ -139,7 +139,15 @@ class Algebra:
         return value
 
     def apply(self, operation: str, *operands: Number) -> Number:
-        """One of ``OPERATIONS``. SrnnError for one that these operands do not support."""
+        """The result of an operation.
+
+        Args:
+            operation: one of ``OPERATIONS``.
+            operands: what it is applied to, in order.
+
+        Raises:
+            SrnnError: ``unsupported`` if these operands do not support it.
+        """
         try:
             return _OPERATORS[operation](*operands)
         except TypeError as error:

@@ -229,7 +229,13 @@ class Trials:
         return status
 
     def note(self, trial: Trial, **notes: Any) -> None:
-        """Add notes on a trial that is held: settings, ended (pruned or failed), error."""
+        """Add notes on a trial that is held.
+
+        Args:
+            trial: the one that is held.
+            notes: settings, ended ("pruned" or "failed"), error, worker, ...: they replace earlier
+                ones of the same names.
+        """
         _write(self.out / "trials" / f"{trial.name}.json", self._notes(trial) | notes)
 
     @contextmanager

@@ -47,7 +47,12 @@ def size_of_inputs(sequences: Sequences) -> list[float]:
 
 def differ(one: Sequence[float], other: Sequence[float]) -> bool:
     """Whether two results of ``size_of_inputs`` differ by more than two machines would; never if
-    one of them is empty."""
+    one of them is empty.
+
+    Args:
+        one: mean and root mean square; the tolerance is 1e-5 of the latter.
+        other: the same of other inputs.
+    """
     return any(abs(a - b) > 1e-5 * one[-1] for a, b in zip(one, other, strict=False))
 
 

@@ -131,8 +131,20 @@ class ProcessGroup:
         """The run, which the first process starts or resumes; the others get one that writes
         nothing.
 
-        SrnnError if it is refused; the other processes, which wait for the first, then end without
-        a word (SystemExit).
+        Args:
+            out: folder of the run.
+            recipe: what is trained.
+            seed: determines all that is random.
+            resume: whether to continue the run that is there.
+            overwrite: whether a run that is there may be replaced.
+
+        Returns:
+            The run.
+
+        Raises:
+            SrnnError: as of ``Run.start`` and ``Run.resume``, in the first process.
+            SystemExit: in the others, which wait for the first, if it has refused; without a
+                message.
         """
         run, refused = FollowerRun(out, recipe, seed), None
         if self.first:
@@ -159,8 +171,17 @@ class ProcessGroup:
     def draw(
         self, network: Network, shard: BatchShard, p: float, generator: torch.Generator
     ) -> tuple[tuple[Any, ...], Dropout | None]:
-        """The state of this process's part before the first step, and which of its neurons dropout
-        keeps; drawn for all."""
+        """Draw initial states and dropout for the whole batch, and cut out this process's part.
+
+        Args:
+            network: what is trained.
+            shard: this process's part of the batch.
+            p: the probability that dropout drops a neuron.
+            generator: draws both; the same in every process.
+
+        Returns:
+            The state before the first step; and which neurons dropout keeps, None for p = 0.
+        """
         state = network.initial_state(shard.total, generator)
         layers: list[Any] = [*network.layers]
         sizes = [layer.size for layer in layers]
@@ -172,8 +193,13 @@ class ProcessGroup:
         ), None if dropout is None else dropout.part(shard.part)
 
     def join_norms(self, network: Network, shard: BatchShard) -> None:
-        """Let batch norm see the whole batch: the moments of each layer's input are summed over all
-        processes."""
+        """Let batch norm use the whole batch: the moments of each layer's input are summed over all
+        processes.
+
+        Args:
+            network: what is trained; its norms are changed in place.
+            shard: this process's part of the batch.
+        """
         if self.size == 1:
             return
 
@@ -187,10 +213,19 @@ class ProcessGroup:
     def join(
         self, loss: Loss, shard: BatchShard, scored: Scored, steps: int, rates: list[float]
     ) -> tuple[Scored, int, list[float]]:
-        """Loss, valid steps and firing rates of this process's part -> those of the whole batch.
+        """Combine what the processes computed on their parts of a batch.
 
-        The loss has the joint value. Its gradient is this part's, times the number of processes
-        because DDP divides by that.
+        Args:
+            loss: what is minimised; it determines how parts are weighted.
+            shard: this process's part of the batch.
+            scored: the loss of this part.
+            steps: valid steps of this part.
+            rates: firing rate of each hidden layer on this part.
+
+        Returns:
+            The same three of the whole batch: loss, valid steps, firing rates. The loss has the
+            joint value; its gradient is this part's, times the number of processes because DDP
+            divides by that.
         """
         if self.size == 1:
             return scored, steps, rates
@@ -219,8 +254,19 @@ class ProcessGroup:
         layers: Sequence[LayerResult],
         lengths: Tensor | None,
     ) -> tuple[Sequence[LayerResult], Tensor | None]:
-        """Hidden layers and their lengths for the firing-rate regulariser: unchanged, or with the
-        rates of the whole batch."""
+        """Hidden layers and their lengths for the firing-rate regulariser of the whole batch.
+
+        Args:
+            config: the regulariser's settings.
+            shard: this process's part of the batch.
+            layers: results of the hidden layers on this part.
+            lengths: (B,) valid steps of the hidden layers; None: all.
+
+        Returns:
+            Layers and lengths as ``rate_penalty`` takes them: unchanged for a single process or
+            without the regulariser; otherwise each layer as one sequence of one step (1, 1, size)
+            with the rates of the whole batch, and None.
+        """
         if self.size == 1 or config.weight == 0 or not layers:
             return layers, lengths
         output = layers[0].output
@@ -258,8 +304,15 @@ class ProcessGroup:
                 torch.distributed.broadcast(tensor, 0)
 
     def raise_if_broken(self, error: RuntimeError, out: Path) -> None:
-        """If the connection between processes failed, another one has ended: raise SrnnError with
-        how to resume."""
+        """If the connection to another process failed, raise an error with how to resume.
+
+        Args:
+            error: what was raised during training.
+            out: folder of the run.
+
+        Raises:
+            SrnnError: ``resource`` for a connection that failed.
+        """
         if self.size > 1 and any(
             word in str(error).lower() for word in ("gloo", "nccl", "connection", "peer")
         ):
@@ -299,7 +352,12 @@ class FollowerRun(Run):
     """The run as seen by the processes that do not write it."""
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """The first process does."""
+        """Write nothing: the first process does.
+
+        Args:
+            name: of the file.
+            content: of the file.
+        """
 
     def log(self, record: dict[str, Any]) -> None:
         """The first process does."""

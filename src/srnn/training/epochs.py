@@ -12,8 +12,16 @@ from .regression import ERRORS
 
 
 def validate(training: Training, epoch: Epoch) -> Evaluation | None:
-    """The network on the validation split; None if the epoch has failed, or fails here, and where
-    all sequences are learnt."""
+    """Evaluate the network on the validation split.
+
+    Args:
+        training: what is trained.
+        epoch: the epoch that ends; ``diverged`` is set if the loss is not finite.
+
+    Returns:
+        The evaluation; None if the epoch has failed, or fails here, and where all sequences are
+        learnt.
+    """
     if epoch.failed:
         return None
     training.callbacks.end_epoch()
@@ -31,10 +39,13 @@ def validate(training: Training, epoch: Epoch) -> Evaluation | None:
 
 
 def end_epoch(training: Training, epoch: Epoch, validation: Evaluation | None) -> None:
-    """Count the epoch, and write what it gave: its line of metrics, the best network, the last
+    """Count the epoch, and write its results: its line of metrics, the best network, the last
     checkpoint.
 
-    ``validation``: None where all sequences are learnt.
+    Args:
+        training: what is trained.
+        epoch: the epoch that ends.
+        validation: what ``validate`` returned; None where all sequences are learnt.
     """
     state, run = training.state, training.run
     state.seconds = epoch.seconds

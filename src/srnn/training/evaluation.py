@@ -96,8 +96,13 @@ def evaluate(
 
 
 def warn_if_learnt(trained: Trained, split: SplitName) -> None:
-    """A RuntimeWarning if the network has learnt the validation split on which it is about to be
-    measured."""
+    """Give a RuntimeWarning if the network has learnt the validation split on which it is about to
+    be measured.
+
+    Args:
+        trained: the network.
+        split: the split on which it is measured.
+    """
     if split == "validation" and trained.has_learnt_validation:
         warnings.warn(
             f"{trained.name} has also learnt its validation sequences (training.refit), so what is "
@@ -185,7 +190,13 @@ class ClassTally:
         self._counts: list[np.ndarray] = []
 
     def add(self, batch: Batch, output: Tensor, loss: Loss) -> None:
-        """Count one batch."""
+        """Count one batch.
+
+        Args:
+            batch: the sequences and their labels.
+            output: the readout's, (B, T, classes).
+            loss: the recipe's, which gives the class scores and the steps that count.
+        """
         predicted, true, classes = (
             loss.scores(output, batch.lengths).argmax(-1),
             batch.y,
@@ -247,7 +258,15 @@ class Tally:
 
     @torch.no_grad()
     def add(self, batch: Batch, result: Result) -> None:
-        """Count one batch."""
+        """Count one batch.
+
+        Args:
+            batch: the sequences and their labels.
+            result: what running the network on them returned.
+
+        Raises:
+            SrnnError: ``data`` for a loss that is not finite, if ``finite``.
+        """
         loss = self.trained.loss
         left = batch.left(self.trained.task.targets)
         scored = loss(result.output, left.y, batch.lengths)
@@ -269,8 +288,16 @@ class Tally:
     def evaluation(
         self, split: SplitName, n_sequences: int, groups: np.ndarray | None = None
     ) -> Evaluation:
-        """The counts as an ``Evaluation``; ``groups`` (N,) of the sequences, in the order in which
-        they were added."""
+        """The counts as an ``Evaluation``.
+
+        Args:
+            split: its name, for the report.
+            n_sequences: the number of sequences, for the report.
+            groups: (N,) of the sequences, in the order in which they were added; None: not known.
+
+        Returns:
+            The report, the loss, and the counts behind them.
+        """
         warn_of_former_split(self.trained, split)
         network, answers = self.trained.network, self.answers
         report = {
@@ -292,8 +319,13 @@ class Tally:
 
 
 def warn_of_former_split(trained: Trained, split: SplitName) -> None:
-    """A RuntimeWarning if the network may have been trained on what its task now holds out, because
-    it was made by a version of srnn that split the data otherwise."""
+    """Give a RuntimeWarning if the network may have been trained on what its task now holds out,
+    because it was made by a version of srnn that split the data otherwise.
+
+    Args:
+        trained: the network and its task.
+        split: the split on which it is measured.
+    """
     made, since = str(trained.about.get("srnn", "")), trained.task.split_since
     if split == "train" or not made or since is None or minor_version(made) >= minor_version(since):
         return
@@ -307,8 +339,15 @@ def warn_of_former_split(trained: Trained, split: SplitName) -> None:
 
 
 def accuracy_without(confusion: np.ndarray, left_out: int) -> float:
-    """Accuracy over the labelled steps whose true class is not ``left_out``, from counts (classes,
-    classes)."""
+    """Accuracy over the labelled steps of all true classes but one.
+
+    Args:
+        confusion: (classes, classes) counts: row = true class, column = predicted.
+        left_out: the true class whose steps do not count.
+
+    Returns:
+        The fraction that is right; 0 if nothing remains.
+    """
     total = int(confusion.sum()) - int(confusion[left_out].sum())
     return (int(confusion.trace()) - int(confusion[left_out, left_out])) / max(total, 1)
 
@@ -324,11 +363,16 @@ def balanced_accuracy(confusion: np.ndarray) -> float:
 def layer_rates(
     network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None
 ) -> list[float]:
-    """Mean firing rate of each hidden layer, spikes per neuron and valid step, from the outputs of
-    the hidden layers.
+    """Mean firing rate of each hidden layer of an SRNN, spikes per neuron and valid step.
 
-    For a layer of an SRNN that does not spike: the fraction of outputs that are not 0. Empty for
-    other networks.
+    Args:
+        network: the network.
+        hidden: results of its hidden layers.
+        lengths: (B,) valid steps of the input; None: all.
+
+    Returns:
+        One rate per hidden layer (of a layer that does not spike: the fraction of outputs that are
+        not 0); empty for other networks.
     """
     rates: list[float] = []
     if not isinstance(network, SRNN):
@@ -345,8 +389,16 @@ def layer_rates(
 
 
 def rate_report(network: Network, rates: list[float]) -> dict[str, Any] | None:
-    """Rates by hidden layer, and their mean over all hidden neurons; None for a network without
-    rates."""
+    """Firing rates as a report has them.
+
+    Args:
+        network: the network.
+        rates: of its hidden layers, as of ``layer_rates``.
+
+    Returns:
+        ``layers``, the rates, and ``mean``, that of all hidden neurons; None for a network without
+        rates.
+    """
     if not rates:
         return None
     layers: list[Any] = [*network.layers]

@@ -34,9 +34,12 @@ BYTES = 2**18
 
 def keep_examples(run: Path, task: Task, sequences: Sequences) -> None:
     """Write some of a split's sequences into a folder of the run, if the task's networks can read
-    them as a stream.
+    them as a stream. SrnnError if the folder cannot be written.
 
-    ``task``: with the statistics of its signal path. SrnnError if the folder cannot be written.
+    Args:
+        run: the run's folder.
+        task: what the sequences are of, with the statistics of its signal path.
+        sequences: the split.
     """
     room = BYTES // EXAMPLES
     for number, index in enumerate(evenly_spread(sequences.y, EXAMPLES).tolist(), 1):

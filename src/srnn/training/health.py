@@ -115,8 +115,15 @@ class Watch:
     def see(
         self, network: Network, hidden: Sequence[LayerResult], lengths: Tensor | None, batch: int
     ) -> None:
-        """Sample the hidden layers' outputs in one batch; ``lengths`` as these layers see them,
-        ``batch``: its number."""
+        """Sample the hidden layers' outputs in one batch; networks other than SRNNs are not
+        sampled.
+
+        Args:
+            network: what is trained.
+            hidden: results of its hidden layers.
+            lengths: (B,) valid steps of the hidden layers; None: all.
+            batch: its number in the epoch, which seeds the choice of steps.
+        """
         if not isinstance(network, SRNN) or not hidden:
             return
         sequences, steps = hidden[0].emitted.shape[:2]
@@ -136,8 +143,13 @@ class Watch:
             self.fired[name] = (counts if before is None else counts + np.array(before)).tolist()
 
     def add_norms(self, norms: Mapping[str, float], total: float, remember: bool) -> None:
-        """Count the norms of one batch's gradients: the norm of each layer, and of all layers
-        together."""
+        """Count the norms of one batch's gradients.
+
+        Args:
+            norms: by layer; a norm may be infinite or NaN.
+            total: that of all layers together.
+            remember: whether to keep them in ``recent``, if ``total`` is finite.
+        """
         for name, norm in norms.items():
             batches, logs, largest, exploded = self.norms.get(name, (0, 0.0, 0.0, 0))
             finite = 1e38
@@ -182,10 +194,15 @@ class Watch:
     def examine(
         self, network: Network, waits: bool = False
     ) -> tuple[dict[str, str], dict[str, str]]:
-        """What is wrong, by layer, and the part of it because of which training goes back now; both empty for a healthy
-        training.
+        """Find the unhealthy layers of the epoch so far.
 
-        ``waits``: silent layers may still wake by themselves.
+        Args:
+            network: what is trained.
+            waits: whether silent layers may still wake by themselves.
+
+        Returns:
+            What is wrong, by layer; and the part of it because of which training goes back now.
+            Both are empty for a healthy training.
         """
         wrong: dict[str, str] = {}
         silent: set[str] = set()
@@ -216,13 +233,20 @@ class Watch:
 
 @torch.no_grad()
 def calm(network: Network, layers: Collection[str], times: int) -> dict[str, float]:
-    """Multiply the layers' recurrent weights by ``CALMER`` to the power of ``times`` squared; the
-    factor by layer with such weights.
+    """Multiply recurrent weights by ``CALMER`` to the power of ``times`` squared.
 
     If recurrent weights are too large, a gradient that goes back through them grows with every
     step. A smaller learning rate does not help against this: the batches after the checkpoint would
     overflow as they did before. How much too large is not known, so the factor falls faster each
-    time, to .1 the fifth (results/health).
+    time, to .07 the fifth (results/health).
+
+    Args:
+        network: changed in place if it is an SRNN.
+        layers: names of the layers whose gradients have exploded.
+        times: how often training has gone back to this checkpoint, from 1.
+
+    Returns:
+        The factor, by layer with recurrent weights.
     """
     if not isinstance(network, SRNN):
         return {}

@@ -262,8 +262,15 @@ class _Scaling:
 
 
 def channel_rates(emitted: Tensor | Spikes, lengths: Tensor | None) -> Tensor:
-    """Fraction of the valid steps at which each channel of (B, T, N) is not 0: (N,), float64 on the
-    CPU."""
+    """Fraction of the valid steps at which each channel is not 0.
+
+    Args:
+        emitted: (B, T, N), 0 beyond the end of each sequence.
+        lengths: (B,) valid steps; None: all.
+
+    Returns:
+        (N,), float64 on the CPU.
+    """
     if isinstance(emitted, Spikes):
         totals = emitted.totals()
     else:

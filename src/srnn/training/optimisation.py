@@ -80,7 +80,12 @@ def build_optimizer(
 
 
 def set_learning_rate(optimizer: torch.optim.Optimizer, lr: float) -> None:
-    """Set the base learning rate; each group multiplies it by its own scale."""
+    """Set the base learning rate; each group multiplies it by its own scale.
+
+    Args:
+        optimizer: each of its groups has a ``scale``.
+        lr: the base learning rate.
+    """
     for group in optimizer.param_groups:
         group["lr"] = lr * group["scale"]
 

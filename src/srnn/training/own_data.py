@@ -91,7 +91,19 @@ def settings_of(
     gaps: Gaps = DEFAULT,
 ) -> dict[str, Any]:
     """The keywords of ``srnn.fit`` as settings of a recipe, by dotted keys; those that are None are
-    left out."""
+    left out.
+
+    Args:
+        test: the fraction of the data held out for the test split.
+        epochs: how often the training data are seen, at most.
+        patience: epochs without a better one before training stops.
+        hidden: neurons in the hidden layer, or in each of several.
+        neuron: of the hidden layers: its name, the neuron itself, or a mapping.
+        lr: the largest learning rate.
+        batch_size: sequences in a batch.
+        unit: of values; of several, separated by commas.
+        gaps: how missing samples are treated; what is as by default is left out.
+    """
     settings = {
         "task.options.test_fraction": test,
         "task.options.unit": unit,
@@ -131,8 +143,19 @@ def naming_keywords(overrides: Collection[str]) -> Iterator[None]:
 def recipe_for(
     x: Any, arguments: FitArguments, settings: Mapping[str, Any]
 ) -> tuple[Recipe, Task | None]:
-    """The recipe that ``srnn train`` gives to such data, with these settings by dotted keys; and
-    the data as its task, or None where the recipe names them. SrnnError for what is not data.
+    """The recipe that ``srnn train`` gives to data of one's own.
+
+    Args:
+        x: sequences in memory, or the path of data, as for ``srnn.fit``.
+        arguments: what else is stated about the sequences.
+        settings: of the recipe, by dotted keys.
+
+    Returns:
+        The recipe; and the data as its task, or None where the recipe names them.
+
+    Raises:
+        SrnnError: for what is not data; ``conflict`` for arguments that data at a path state
+            themselves.
     """
     options = dict[str, Any]()
     if is_number(arguments.validation):
@@ -159,7 +182,18 @@ def recipe_for(
 
 def gather(x: Any, arguments: FitArguments, gaps: Gaps = DEFAULT) -> Given:
     """Sequences and their labels as the arrays of one data set, in which gaps are filled (a
-    RuntimeWarning says how many values). SrnnError, which names the argument, for anything else.
+    RuntimeWarning says how many values).
+
+    Args:
+        x: sequences in memory, as for ``srnn.fit``.
+        arguments: their labels, and what else is stated about them.
+        gaps: how missing samples are treated.
+
+    Returns:
+        The arrays, by the names that a file of arrays has for them.
+
+    Raises:
+        SrnnError: about the argument that is wrong.
     """
     if arguments.rate is not None:
         check("rate", arguments.rate, Positive)

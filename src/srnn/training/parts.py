@@ -71,7 +71,14 @@ class Training:
     def of(
         cls, ready: Prepared, seed: int, processes: ProcessGroup, reporter: Reporter
     ) -> Training:
-        """The parts of a training that has not begun, without its run."""
+        """The parts of a training that has not begun, without its run.
+
+        Args:
+            ready: data, network and optimiser.
+            seed: of everything random.
+            processes: this process, and those that train with it.
+            reporter: receives what happens.
+        """
         config, network = ready.trained.recipe.training, ready.network
         wrapped = WrappedNetwork(network, create_rule(config.rule, config.feedback, seed))
         module, optimizer = processes.fabric.setup(wrapped, ready.optimizer)

@@ -50,7 +50,16 @@ class Sums(NamedTuple):
 
     @classmethod
     def of(cls, predicted: Array, true: Array, centre: Array) -> Sums:
-        """Of answers and targets (N, T, values), NaN where there is no target."""
+        """The sums of predictions and targets.
+
+        Args:
+            predicted: (N, T, values).
+            true: (N, T, values) targets; NaN: there is none.
+            centre: what is subtracted from targets, (values,): the training split's mean.
+
+        Returns:
+            The sums over the T steps of each sequence.
+        """
         known = ~np.isnan(true)
         error, off = np.where(known, predicted - true, 0.0), np.where(known, true - centre, 0.0)
         parts = (known, np.abs(error), np.square(error), off, np.square(off))
@@ -83,9 +92,18 @@ class Sums(NamedTuple):
 def answers(
     batch: Batch, output: torch.Tensor, loss: Loss, targets: Targets
 ) -> tuple[Array, Array]:
-    """A network's predictions for a batch by its output (B, T, values), and the targets, in their
-    own units: (B, T, values) each, where T is 1 for values of sequences; NaN where no target
-    counts."""
+    """A network's predictions for a batch, and the targets, in the targets' own units.
+
+    Args:
+        batch: the sequences, with whole targets (not residuals of the linear part).
+        output: the readout's, (B, T, values).
+        loss: the recipe's, which gives the scores and the steps that count.
+        targets: their scale and linear part.
+
+    Returns:
+        Predictions and targets, (B, T, values) each, where T is 1 for values of sequences; the
+        targets are NaN where none counts.
+    """
     mean, std = targets.scale
     scores = loss.scores(output, batch.lengths).double().cpu().numpy()
     predicted = targets.restored(targets.answered(scores, batch.numbers))
@@ -106,7 +124,13 @@ class ErrorTally:
 
     @torch.no_grad()
     def add(self, batch: Batch, output: torch.Tensor, loss: Loss) -> None:
-        """Count one batch."""
+        """Count one batch.
+
+        Args:
+            batch: the sequences and their targets.
+            output: the readout's, (B, T, values).
+            loss: the recipe's, which gives the scores and the steps that count.
+        """
         mean, _ = self.targets.scale
         predicted, true = answers(batch, output, loss, self.targets)
         self._network.append(Sums.of(predicted, true, mean))
@@ -151,8 +175,17 @@ class ErrorTally:
 def suited_taps(
     targets: Targets | None, training: Sequences, held_out: Sequences, loss: LossConfig
 ) -> int:
-    """The taps of a linear part with the smallest error of held-out sequences; 0 where it does not
-    pay, or where targets are not of steps."""
+    """The number of taps with which a linear part suits held-out sequences (see ``chosen_taps``).
+
+    Args:
+        targets: with the training split's statistics; None: the task has classes.
+        training: the sequences to which it is fitted.
+        held_out: the sequences on which its error is measured.
+        loss: the recipe's; steps before its ``start`` do not count.
+
+    Returns:
+        The number of taps; 0 where a linear part does not pay, or where targets are not of steps.
+    """
     inputs = training.x.shape[2]
     most = most_taps(inputs)
     if targets is None or not loss.rule.per_step or loss.rule.keeps or not most:
@@ -164,7 +197,17 @@ def suited_taps(
 def with_linear(
     targets: Targets | None, training: Sequences, taps: int, loss: LossConfig
 ) -> Targets | None:
-    """Targets with a linear part of so many taps, fitted to the training sequences."""
+    """Targets with a linear part.
+
+    Args:
+        targets: with the training split's statistics; None: the task has classes.
+        training: the sequences to which it is fitted.
+        taps: of the linear part; 0: there is none.
+        loss: the recipe's; steps before its ``start`` do not count.
+
+    Returns:
+        The targets; unchanged without taps.
+    """
     if targets is None or not taps:
         return targets
     known = _moments(targets, training, taps, loss.start)

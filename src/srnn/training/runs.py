@@ -67,8 +67,13 @@ _WRITTEN = (
 
 
 def default_folder(recipe_name: str, seed: int) -> Path:
-    """runs/<recipe>-s<seed>-<number>, the first that is not there; characters that folder names
-    cannot have everywhere are left out."""
+    """runs/<recipe>-s<seed>-<number>, the first that is not there; a character that folder names
+    cannot have everywhere becomes ``-``.
+
+    Args:
+        recipe_name: the recipe's name, or the path of its file or of the data.
+        seed: the training's.
+    """
     if Path(recipe_name).name:
         name = recipe_name.removesuffix(Path(recipe_name).suffix)
     else:
@@ -285,7 +290,12 @@ class Run:
         return read_folder(self.path)
 
     def write_json(self, name: str, content: dict[str, Any]) -> None:
-        """Write a JSON file of the run, whole or not at all."""
+        """Write a JSON file of the run, whole or not at all.
+
+        Args:
+            name: the file's, in the run's folder.
+            content: mappings, lists, numbers, text.
+        """
         write_json(self.path / name, content)
 
     def log(self, record: dict[str, Any]) -> None:

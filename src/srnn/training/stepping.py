@@ -21,8 +21,13 @@ from .windows import Window
 
 
 def step(training: Training, epoch: Epoch) -> None:
-    """Learn the next batch. What goes wrong is in ``epoch`` (``diverged``, ``urgent``), and ends
-    it."""
+    """Learn the next batch. Failures are recorded in ``epoch`` (``diverged``, ``urgent``), and end
+    it.
+
+    Args:
+        training: what is trained; changed in place.
+        epoch: the current one; changed in place.
+    """
     state, config = training.state, training.config
     done = training.batch_number / (config.epochs * training.ready.steps_per_epoch)
     factor = schedule_factor(config.schedule, state.epoch, done)

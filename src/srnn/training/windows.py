@@ -42,7 +42,12 @@ class Window:
 
     @classmethod
     def cut(cls, batch: Batch, size: int | None) -> Iterator[Window]:
-        """The windows of a batch, of ``size`` steps each except the last; None: a single window."""
+        """The windows of a batch, in order.
+
+        Args:
+            batch: the sequences, with all steps.
+            size: steps of each window, of which the last may have fewer; None: a single window.
+        """
         steps = batch.x.shape[1]
         for begin in range(0, steps, size or steps):
             yield cls(batch, begin, min(begin + (size or steps), steps))
@@ -77,11 +82,16 @@ class Window:
         return int(lengths.sum())
 
     def score(self, loss: Loss, outputs: Tensor) -> Scored:
-        """The window's loss, from the outputs of all steps up to its end (B, end, C), or of its own
-        steps if each has a label.
+        """The window's loss. For a mixed batch, both labels enter it by their shares; only y
+        decides what is correct, and what is averaged over.
 
-        For a mixed batch, both labels enter the loss by their shares; only y decides what is
-        correct, and what is averaged over.
+        Args:
+            loss: what is minimised.
+            outputs: (B, end, C), all steps so far; or the window's own, if each has a label.
+
+        Returns:
+            The loss of the window's own steps if each has a label; otherwise that of the sequence
+            as if it ended with the window.
         """
         scored = self._score(loss, outputs, self.batch.y)
         if self.batch.mixed is None:
@@ -125,7 +135,16 @@ class WrappedNetwork(nn.Module):
         self.network, self.rule = network, rule
 
     def begin(self, state: tuple[Any, ...], dropout: Dropout | None = None) -> Any:
-        """The past of a batch's first window, from the network's state."""
+        """The past of a batch's first window.
+
+        Args:
+            state: the network's before the first step, one tuple per layer.
+            dropout: which hidden neurons' outputs are passed on; None: all.
+
+        Returns:
+            A learner that follows the sequences by the rule; without a rule, or for anything but an
+            SRNN, the state itself.
+        """
         if self.rule is None or not isinstance(self.network, SRNN):
             return state
         return follow(self.network, self.rule, state, dropout)
@@ -138,7 +157,18 @@ class WrappedNetwork(nn.Module):
         dropout: Dropout | None,
         last: bool,
     ) -> tuple[Tensor, Ran]:
-        """The window's output, to be differentiated before the next one runs; and the rest."""
+        """Run a window; its output is to be differentiated before the next one runs.
+
+        Args:
+            x: the window's steps, (B, T, inputs).
+            lengths: (B,) valid steps in the window; None: all.
+            past: as of ``begin``, or as the window before left it (``Ran.past``).
+            dropout: as for ``begin``; a learner already has its own.
+            last: whether no window follows.
+
+        Returns:
+            The output (B, T, C), and the rest.
+        """
         if isinstance(past, tuple):
             result = self.network.run(x, past, lengths=lengths, dropout=dropout)
             if last:

@@ -44,9 +44,19 @@ def measure_inputs(sequences: Sequences) -> InputFormat:
 def measure_int8(
     trained: Trained, sequences: Sequences, inputs_as: InputFormat | None = None
 ) -> dict[str, Any]:
-    """What int8 needs of the training split, as fields of ``Trained``: what inputs are
-    like (unless that is given), and the ranges of the states. SrnnError for inputs that are too
-    large for int8."""
+    """What int8 needs of the training split, as fields of ``Trained``.
+
+    Args:
+        trained: the network and its task.
+        sequences: the training split's.
+        inputs_as: the format of inputs; None: it is measured.
+
+    Returns:
+        ``inputs_as``, and ``state_ranges`` if the network has an int8 form.
+
+    Raises:
+        SrnnError: ``value`` for inputs that are too large for int8.
+    """
     known: dict[str, Any] = {"inputs_as": inputs_as or measure_inputs(sequences)}
     if (
         isinstance(trained.network, SRNN)
@@ -60,8 +70,15 @@ def measure_int8(
 
 
 def int8_of(trained: Trained, sequences: Sequences) -> dict[str, Any]:
-    """``measure_int8`` for a network whose inputs may have been measured; empty if they are too
-    large for int8."""
+    """``measure_int8`` for a network whose inputs may have been measured already.
+
+    Args:
+        trained: the network and its task.
+        sequences: the training split's.
+
+    Returns:
+        As of ``measure_int8``; empty if the inputs are too large for int8.
+    """
     # Data that can no longer be read are an error, unlike data that are too large.
     watched(sequences)
     with suppress(SrnnError):

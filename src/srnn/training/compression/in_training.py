@@ -39,10 +39,17 @@ from .quantisation import ordinary, train_as_int8
 
 
 def start_from(network: Network, folder: str, train_set: Sequences, device: torch.device) -> None:
-    """Put the best network of the run ``folder`` into ``network``.
+    """Put the best network of a run into ``network``. If its hidden layers are larger, the neurons
+    that are used least are removed.
 
-    If its hidden layers are larger, the neurons used least on ``train_set`` (which is on
-    ``device``) are removed. SrnnError for a run that does not fit.
+    Args:
+        network: changed in place.
+        folder: the run, a model's file, or the name of a pretrained network.
+        train_set: the sequences over which use is measured, on ``device``.
+        device: where use is measured.
+
+    Raises:
+        SrnnError: a run that does not fit.
     """
     with naming("training.start_from"):
         trained = open_trained(folder)

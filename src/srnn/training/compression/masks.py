@@ -110,5 +110,13 @@ def sparsity(network: SRNN) -> float:
 
 
 def check_share(field: str, value: float) -> None:
-    """SrnnError, about the ``field``, unless 0 <= value < 1."""
+    """Check a fraction that is to be pruned.
+
+    Args:
+        field: the argument or setting, for the error.
+        value: the fraction.
+
+    Raises:
+        SrnnError: ``value`` unless it is from 0 to below 1.
+    """
     check(field, value, BelowOne)

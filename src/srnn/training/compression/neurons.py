@@ -26,8 +26,17 @@ _DONE = "Pruning of neurons"
 
 
 def spike_counts(network: SRNN, sequences: Sequences, seed: int = 0) -> tuple[list[Tensor], int]:
-    """How much each hidden neuron emitted over a split, (size,) float64 per layer; and the number
-    of valid steps."""
+    """How much each hidden neuron emits over a split.
+
+    Args:
+        network: with spiking hidden layers.
+        sequences: the split's.
+        seed: draws random initial states.
+
+    Returns:
+        The sum of each neuron's absolute emissions, (size,) float64 on the CPU, one tensor per
+        hidden layer; and the number of valid steps.
+    """
     counts = [
         torch.zeros(layer.size, dtype=torch.float64) for layer in freeze(network, _DONE).layers[:-1]
     ]
@@ -62,7 +71,18 @@ def dead_neurons(network: SRNN, sequences: Sequences, seed: int = 0) -> list[Ten
 
 
 def to_drop(sizes: Sequence[int], share: float) -> list[int]:
-    """How many neurons the fraction ``share`` is in layers of these sizes; never all of a layer."""
+    """How many neurons a fraction of each layer is; never all of a layer.
+
+    Args:
+        sizes: neurons of each layer.
+        share: the fraction, from 0 to below 1.
+
+    Returns:
+        The number of neurons, by layer.
+
+    Raises:
+        SrnnError: ``value`` for an invalid fraction.
+    """
     check_share("share", share)
     return [min(round(share * size), size - 1) for size in sizes]
 
@@ -96,8 +116,18 @@ def least_used(
 
 
 def smaller_recipe(recipe: Recipe, removed: Sequence[Tensor]) -> Recipe:
-    """The recipe of the network without these neurons, its norm folded. SrnnError if a layer would
-    lose all."""
+    """The recipe of a network without some of its neurons, its norm folded.
+
+    Args:
+        recipe: the whole network's.
+        removed: which neurons of each hidden layer are removed, booleans (size,).
+
+    Returns:
+        The recipe with the sizes that remain.
+
+    Raises:
+        SrnnError: ``value`` if a layer would lose all of its neurons.
+    """
     hidden = [
         size - int(mask.sum()) for size, mask in zip(recipe.network.hidden, removed, strict=True)
     ]

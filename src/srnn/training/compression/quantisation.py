@@ -26,8 +26,15 @@ Net = TypeVar("Net", bound=nn.Module)
 
 @torch.no_grad()
 def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """A layer's weights (size, inputs) and (size, size), rounded to values that int8 can represent
-    (but still floats)."""
+    """A layer's weights, rounded to values that int8 can represent (but still floats).
+
+    Args:
+        weight_in: (size, inputs).
+        weight_rec: (size, size); None: a feed-forward layer.
+
+    Returns:
+        Both, rounded, of the same shapes.
+    """
     below = weight_in.cpu().numpy()
     if weight_rec is None:
         own = None
@@ -42,7 +49,15 @@ def as_int8(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tenso
 
 
 def straight_through(weight_in: Tensor, weight_rec: Tensor | None) -> tuple[Tensor, Tensor | None]:
-    """``as_int8``, with the gradient of the identity."""
+    """``as_int8``, with the gradient of the identity.
+
+    Args:
+        weight_in: (size, inputs).
+        weight_rec: (size, size); None: a feed-forward layer.
+
+    Returns:
+        Both, rounded, of the same shapes.
+    """
     below, own = as_int8(weight_in, weight_rec)
     below = weight_in + (below - weight_in).detach()
     return below, None if weight_rec is None or own is None else weight_rec + (

@@ -43,8 +43,19 @@ LIF: Mapping[str, Any] = MappingProxyType(
 
 
 def as_baseline(recipe: Recipe, name: str) -> Recipe:
-    """The recipe as the named baseline. SrnnError for an unknown name, or a recipe that is not an
-    SRNN's."""
+    """The recipe as a baseline.
+
+    Args:
+        recipe: an SRNN's.
+        name: one of ``BASELINES``.
+
+    Returns:
+        The baseline's recipe; its note names the baseline.
+
+    Raises:
+        SrnnError: ``name`` for an unknown baseline; ``conflict`` for a recipe that is not an
+            SRNN's.
+    """
     if name not in list(BASELINES):  # a sweep's file may hold anything, even a list
         near = nearest(str(name), BASELINES)
         raise SrnnError(f"There is no baseline {name!r}.{near}", "name", "baseline")

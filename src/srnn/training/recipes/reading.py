@@ -47,10 +47,15 @@ def shipped_recipes() -> list[str]:
 
 
 def own_task(name: str | Path, overrides: Overrides = ()) -> FolderTask | None:
-    """The task of data that come without a recipe, with the overrides that state how they are read;
-    None for a recipe's name.
+    """The task of data that come without a recipe. SrnnError unless the task "folder" can read
+    them.
 
-    SrnnError unless the task "folder" can read them.
+    Args:
+        name: as for ``load_recipe``.
+        overrides: as for ``load_recipe``; only those that state how data are read are used.
+
+    Returns:
+        The task; None if the name is not that of data.
     """
     from ...data.datasets.base import resolve_data_dir
     from ...data.datasets.catalogue import CATALOGUE
@@ -130,9 +135,13 @@ def recipe_content(name: str | Path, overrides: Overrides = ()) -> dict[str, Any
     """The content of a recipe's file, or the plain recipe for data: all ``make_recipe`` needs, even
     if the file is edited.
 
-    ``overrides`` are not in it, but some of them state how data are read.
+    Args:
+        name: as for ``load_recipe``.
+        overrides: as for ``load_recipe``. They are not in the content, but some of them state how
+            data are read.
 
-    SrnnError if there is neither.
+    Raises:
+        SrnnError: ``name`` or ``missing`` if there is neither; ``value`` for a run's folder.
     """
     task = own_task(name, overrides)
     if task is not None:

@@ -48,7 +48,17 @@ class Chunk:
 
     @classmethod
     def run(cls, layer: LocalLayer, x: Tensor, state: tuple[Tensor, ...], lengths: Tensor) -> Chunk:
-        """Run a layer over x (B, T, I) from a state."""
+        """Run a layer over T steps.
+
+        Args:
+            layer: the layer.
+            x: its input, (B, T, I).
+            state: (*variables, s) before the first step, (B, H) each.
+            lengths: how many of the steps each sequence has, (B,).
+
+        Returns:
+            What the layer did.
+        """
         currents = x @ layer.weight_in.t()
         if layer.bias is not None:
             currents = currents + layer.bias
@@ -81,8 +91,16 @@ class Chunk:
     def back(
         self, signal: Tensor, seed: tuple[Tensor, ...]
     ) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """What a signal (B, T, H) and a seed ask of the chunk (see ``loops.run_backward``): of currents (B,
-        T, H), of bias and coefficients (B, H, 1 + C), and of the first state."""
+        """Back through the chunk, each neuron on its own (see ``loops.run_backward``).
+
+        Args:
+            signal: the derivative of the loss with respect to each step's output, (B, T, H).
+            seed: the derivative with respect to (*variables, s) at the end, (B, H) each.
+
+        Returns:
+            The derivatives with respect to each step's current, (B, T, H); bias and coefficients,
+            together (B, H, 1 + C); and (*variables, s) at the beginning, (B, H) each.
+        """
         layer = self.layer
         weights = layer.weight_rec
         if weights is None:
@@ -118,11 +136,13 @@ class ChunkTraces:
         self.by_own: Tensor | float = 0.0
 
     def learn(self, chunk: Chunk, signal: Tensor, kept: Tensor | None, last: bool) -> None:
-        """Add a chunk's gradients; ``signal`` (B, T, H): the derivative of the loss by the layer's
-        output at each step.
+        """Add a chunk's gradients, and move the traces to its end.
 
-        ``kept`` (B, T): what the filter F_t = kept_t F_{t-1} + S_t keeps in a step; None: no
-        filter. ``last``: nothing follows.
+        Args:
+            chunk: what the layer did.
+            signal: (B, T, H), the derivative of the loss with respect to the layer's output.
+            kept: (B, T), what the filter F_t = kept_t F_{t-1} + S_t keeps; None: no filter.
+            last: whether no chunk follows; then the traces stay.
         """
         none = tuple(torch.zeros_like(part) for part in chunk.last)
         before: list[Tensor] = []
@@ -221,12 +241,16 @@ class ChunkLearner:
         lengths: Tensor | None = None,
         last: bool = True,
     ) -> list[Tensor]:
-        """Run a chunk x (B, T, I), learn from it, and return every layer's output (B, T, H), the
-        readout's last.
+        """Run a chunk, and learn from it.
 
-        ``error`` maps the outputs (B, T, outputs) to the derivative of the loss by them;
-        ``lengths`` (B,): how many steps of the chunk each sequence has, from none to all; ``last``:
-        no chunk follows.
+        Args:
+            x: the steps, (B, T, I).
+            error: maps outputs (B, T, outputs) to the derivative of the loss with respect to them.
+            lengths: how many of the steps each sequence has, from none to all, (B,); None: all.
+            last: whether no chunk follows.
+
+        Returns:
+            Every layer's output, (B, T, H) each, the readout's last.
         """
         chunks = self.forward(x, torch.full((len(x),), x.shape[1]) if lengths is None else lengths)
         outputs = [chunk.output for chunk in chunks]
@@ -235,7 +259,15 @@ class ChunkLearner:
 
     @torch.no_grad()
     def forward(self, x: Tensor, lengths: Tensor) -> list[Chunk]:
-        """Run a chunk, without learning; see ``run``."""
+        """Run a chunk without learning, and move the state to its end.
+
+        Args:
+            x: the steps, (B, T, I).
+            lengths: how many of the steps each sequence has, from none to all, (B,).
+
+        Returns:
+            What each layer did, the readout last.
+        """
         lengths = lengths.to(x.device).clamp(0, x.shape[1])
         x = without_padding(x, lengths)
         chunks: list[Chunk] = []
@@ -250,8 +282,13 @@ class ChunkLearner:
 
     @torch.no_grad()
     def learn(self, chunks: Sequence[Chunk], error: Tensor, last: bool) -> None:
-        """Learn from the chunk that ran last, and move the traces to its end; ``error`` (B, T,
-        outputs)."""
+        """Learn from the chunk that ran last, and move the traces to its end.
+
+        Args:
+            chunks: as ``forward`` returned them.
+            error: the derivative of the loss with respect to the readout's output, (B, T, outputs).
+            last: whether no chunk follows; then the traces stay.
+        """
         readout, end = self.layers[-1], chunks[-1]
         signals, at_current = [error], error * readout.slope(end.states, end.currents)
         kept = None
@@ -277,11 +314,18 @@ class ChunkLearner:
     def window(
         self, x: Tensor | Spikes, lengths: Tensor, last: bool = True
     ) -> tuple[Result, Callable[[Tensor], None]]:
-        """Run a window x (B, T, I) with the current parameters. Returns its result, and a function
-        to call once to learn it.
+        """Run a window with the current parameters. Memory: outputs, a bit per spike, a chunk's
+        states; a window of more than ``CHUNK`` steps runs twice.
 
-        That takes the derivative by the output. Memory: outputs, a bit per spike, a chunk's states;
-        a longer window runs twice.
+        Args:
+            x: the steps, (B, T, I).
+            lengths: valid steps of each sequence, (B,).
+            last: whether no window follows.
+
+        Returns:
+            The result; and a function to call once to learn from the window. It takes the
+            derivative of the loss with respect to the output, and adds the gradients to the
+            parameters' ``.grad``.
         """
         self.refresh()
         dtype, begins, state = (

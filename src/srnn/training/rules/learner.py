@@ -38,13 +38,30 @@ class OnlineRule(ABC):
     def in_chunks(
         self, layers: Sequence[LocalLayer], state: Sequence[tuple[Tensor, ...]]
     ) -> ChunkLearner:
-        """A learner that runs these layers of a network, the readout last, from a state, and learns
-        by this rule."""
+        """A learner that runs a network's layers from a state, and learns by this rule.
+
+        Args:
+            layers: as of ``local_layers``, the readout last.
+            state: (*variables, s) of each layer before the first step, (B, H) each.
+
+        Returns:
+            The learner.
+        """
 
 
 def local_layers(network: SRNN, dropout: Dropout | None = None) -> list[LocalLayer]:
-    """The layers of a network that can learn forwards in time, the readout last. SrnnError for any
-    other network."""
+    """The layers of a network that can learn forwards in time.
+
+    Args:
+        network: its parameters are read, and get gradients.
+        dropout: which hidden neurons' outputs the layers above receive; None: all.
+
+    Returns:
+        The layers, the readout last.
+
+    Raises:
+        SrnnError: ``unsupported`` for any other network.
+    """
     layers = [*network.layers, network.readout]
     reasons = {
         "is bidirectional": any(not isinstance(layer, Layer) for layer in layers),
@@ -193,7 +210,21 @@ def follow(
     state: Sequence[tuple[Tensor, ...]],
     dropout: Dropout | None = None,
 ) -> ChunkLearner:
-    """A learner that follows the sequences of a state by a rule. SrnnError as for ``Learner``."""
+    """A learner that follows sequences by a rule.
+
+    Args:
+        network: its parameters are read, and get gradients.
+        rule: the rule by which it learns.
+        state: the network's before the first step, (B, H) tensors of each layer.
+        dropout: which hidden neurons' outputs the layers above receive; None: all.
+
+    Returns:
+        The learner.
+
+    Raises:
+        SrnnError: ``unsupported`` for a network that cannot learn forwards in time, as for
+            ``Learner``.
+    """
     return rule.in_chunks(local_layers(network, dropout), state)
 
 

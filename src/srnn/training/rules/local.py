@@ -68,7 +68,15 @@ class LocalLayer:
         return -1
 
     def slope(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
-        """The derivative of the output by the current of the same step, (..., H)."""
+        """The derivative of the output with respect to the current of the same step.
+
+        Args:
+            states: (*variables, s) before the step, (..., H) each.
+            current: in the step, (..., H).
+
+        Returns:
+            (..., H).
+        """
         arguments, none = (*states, current, *self.coefficients), current.new_zeros(())
         seeds = [none] * len(states)
         if self.layer.output == "membrane":
@@ -80,8 +88,16 @@ class LocalLayer:
         return adjoint(type(self.neuron))(*seeds, *arguments)[len(states)].expand_as(current)
 
     def kept(self, states: tuple[Tensor, ...], current: Tensor) -> Tensor:
-        """What the membrane, the first variable, keeps of itself in a step: its derivative by its
-        last value, (..., H)."""
+        """What the membrane, the first variable, keeps of itself in a step: its derivative with
+        respect to its last value.
+
+        Args:
+            states: (*variables, s) before the step, (..., H) each.
+            current: in the step, (..., H).
+
+        Returns:
+            (..., H).
+        """
         none = current.new_zeros(())
         seeds = [none + 1, *[none] * (len(states) - 1)]
         return adjoint(type(self.neuron))(*seeds, *states, current, *self.coefficients)[
@@ -91,9 +107,10 @@ class LocalLayer:
     def give(self, by_synapse: Tensor, by_bias: Tensor, by_coefficient: Tensor) -> None:
         """Add gradients to the parameters' ``.grad``.
 
-        by_synapse (H, I) or (H, I + H), in the order of ``Chunk.presynaptic``; by_bias (H,);
-        by_coefficient (C, H), from which those of time constants and other trained parameters
-        follow by the chain rule.
+        Args:
+            by_synapse: (H, I) or (H, I + H), in the order of ``Chunk.presynaptic``.
+            by_bias: (H,).
+            by_coefficient: (C, H), passed on to trained parameters by the chain rule.
         """
         layer, inputs = self.layer, self.weight_in.shape[1]
         for parameter, gradient in (

@@ -42,8 +42,16 @@ _refused: dict[tuple[object, ...], str] = {}
 
 @contextlib.contextmanager
 def cannot_compile(what: str, *key: object) -> Iterator[None]:
-    """CannotCompile in place of Numba's errors, with the first line of their text; for the same
-    ``key`` again, at once."""
+    """CannotCompile in place of the block's Numba errors, with the first line of their text; for
+    the same ``key`` again, at once.
+
+    Args:
+        what: what the block compiles, for the error.
+        key: identifies it: the loop, the types of neuron and surrogate, the dtype.
+
+    Raises:
+        CannotCompile: if Numba cannot, now or before.
+    """
     if key in _refused:
         raise CannotCompile(_refused[key])
     try:

@@ -50,7 +50,12 @@ register_model(Flat)(models.PointerModel)
 
 
 def vector_of(array: Any, *_: Any) -> Vector:
-    """The type of the vectors of an array's numbers, for instructions that return one."""
+    """The type of the vectors of an array's numbers, for instructions that return one.
+
+    Args:
+        array: the array's type.
+        _: the types of the instruction's other arguments, which do not matter.
+    """
     return VECTORS[array.dtype]
 
 

@@ -81,5 +81,13 @@ class Padding:
         return padded
 
     def tensor(self, rows: Array, *shape: int) -> Tensor:
-        """Padded rows as (*shape, H)."""
+        """Padded rows as a tensor without the padding.
+
+        Args:
+            rows: flat, as ``rows`` returns them.
+            shape: the tensor's, without its last dimension.
+
+        Returns:
+            (*shape, H), in the memory of ``rows``.
+        """
         return torch.from_numpy(rows.reshape(*shape, self.width)[..., : self.size])
