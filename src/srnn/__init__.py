@@ -134,10 +134,10 @@ _HOME = {
         "Surrogate",
     ),
     "training.adapting": ("Adaptation",),
-    "training.pretrained": ("example",),
+    "model.pretrained": ("example",),
     "training.recipes": ("load_recipe",),
 }
-_WINGS = ("data", "nn", "training", "measure", "deploy", "studies", "testing", "cli")
+_WINGS = ("data", "nn", "model", "training", "measure", "deploy", "studies", "testing", "cli")
 _MODULES = {"losses": "nn.losses", "plot": "measure.plot", "progress": "progress"} | {
     wing: wing for wing in _WINGS
 }
