@@ -8,7 +8,7 @@ The folder holds networks that ``python -m benchmarks.people movement --runs FOL
 each seed, one for each fold, which knows none of its two people. Words are those of the pretrained
 networks' validation, whose speakers are divided into four parts.
 
-A rule (``srnn.measure.policy``) is chosen on three of the four parts, as ``srnn evaluate --full``
+A rule (``srnn.model.exit_policy``) is chosen on three of the four parts, as ``srnn evaluate --full``
 chooses one: the earliest on average that loses at most the stated points of accuracy there against
 waiting for the end. It is checked on the people of the fourth, and every part has its turn.
 """
@@ -29,7 +29,7 @@ from srnn.data.batches import Sequences
 from srnn.data.datasets.splitting import place
 from srnn.measure.analysis.exits import ExitCounts
 from srnn.measure.analysis.measuring import Prefixes, prefixes
-from srnn.measure.policy import ExitPolicy, first_exit
+from srnn.model.exit_policy import ExitPolicy, first_exit
 from srnn.model.opening import open_trained
 from srnn.model.trained import Trained
 from srnn.text import markdown_table

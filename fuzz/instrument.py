@@ -25,7 +25,7 @@ from .target import Target
 from .targets import TARGETS
 
 READERS = (
-    "srnn.measure.policy",
+    "srnn.model.exit_policy",
     "srnn.model.checkpoints",
     "paper",
     "srnn.data.datasets",

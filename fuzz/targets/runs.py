@@ -77,7 +77,7 @@ def model_seeds() -> dict[str, bytes]:
 
 def read_run(data: bytes, folder: Path) -> None:
     from srnn.measure.page.content import training
-    from srnn.measure.policy import ExitPolicy
+    from srnn.model.exit_policy import ExitPolicy
     from srnn.studies.summary import read_run
     from srnn.training.runs import Run
 

@@ -72,7 +72,7 @@ def technology_seeds() -> dict[str, bytes]:
 
 
 def read_policy(data: bytes, folder: Path) -> object:
-    from srnn.measure.policy import ExitPolicy
+    from srnn.model.exit_policy import ExitPolicy
 
     return ExitPolicy.load(write(folder, "a.json", data))
 

@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from .data.tasks import Task
     from .deploy.predicting import Prediction
     from .deploy.streaming.decoder import Session
-    from .measure.policy import ExitPolicy
+    from .model.exit_policy import ExitPolicy
     from .nn.loss_config import LossConfig, LossName
     from .nn.network import SRNN
     from .nn.network.inputs import Input, Lengths

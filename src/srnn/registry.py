@@ -10,6 +10,7 @@ import os
 import warnings
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import fields
+from importlib import import_module
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +18,20 @@ from .errors import SrnnError, nearest
 from .text import brief
 
 T = TypeVar("T")
+
+
+def imported(place: str) -> Any:
+    """What stands at a place of the package, imported only now: a plug-in of what calls this.
+
+    Args:
+        place: "module:name", or "module".
+
+    Returns:
+        The object of that name, or the module.
+    """
+    module, _, name = place.partition(":")
+    found = import_module(module)
+    return getattr(found, name) if name else found
 
 
 def define(known: dict[str, Any], cls: type, library: str, needed: tuple[str, ...]) -> None:

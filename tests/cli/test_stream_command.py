@@ -26,7 +26,7 @@ from srnn.data.signals import ScaledPath, WindowPath
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.running import Beginning, decisions_of
 from srnn.errors import SrnnError
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from support.commands import fails
 from support.runs import ECG, make_run
 from support.signals import read_as

@@ -15,7 +15,6 @@ from srnn import SRNN, SrnnError
 from srnn.deploy.c import export_c
 from srnn.deploy.c.decision import DecisionPlan
 from srnn.deploy.c.plan import make_plan
-from srnn.measure.scores import confidences_of, running_scores
 from srnn.nn.decision import RULES as LIBRARY
 from srnn.nn.decision import Rule, StoppingCriterion, StoppingState, total_of
 from srnn.nn.decision import softmax as shares
@@ -30,6 +29,7 @@ from srnn.nn.fixedpoint.decision import (
 from srnn.nn.fixedpoint.device import device_network
 from srnn.nn.fixedpoint.integer import IntegerNetwork, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
+from srnn.nn.scores import confidences_of, running_scores
 from support.compiled import COMPILERS, FLAGS, SANITIZED, compile_c, needs_compiler, ran
 
 Format = Literal["float32", "int8"]

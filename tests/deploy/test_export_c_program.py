@@ -26,12 +26,12 @@ from srnn.deploy.c import export_c
 from srnn.deploy.c.names import c_string, check_name, identifier
 from srnn.deploy.c.plan import make_plan
 from srnn.deploy.export.model import export
-from srnn.measure.scores import running_scores
 from srnn.model.recipe import Recipe, TaskConfig
 from srnn.model.trained import Trained
 from srnn.nn.fixedpoint.device import device_network, run_float32
 from srnn.nn.fixedpoint.integer import InputFormat, quantise
 from srnn.nn.loss_config import DecisionRule, LossConfig, LossName
+from srnn.nn.scores import running_scores
 from support.compiled import COMPILERS, FLAGS, SANITIZED, build, every_format, needs_compiler, ran
 from support.exporting import signal
 from support.kept import copy_of, write_tables

@@ -20,11 +20,11 @@ from srnn.data.encoders.speech import Statistics
 from srnn.data.signals import ScaledPath
 from srnn.deploy.c.arrays import DTYPES
 from srnn.deploy.c.plan import Plan, make_plan
-from srnn.measure.scores import running_scores
 from srnn.nn.fixedpoint.device import run_float32
 from srnn.nn.fixedpoint.integer import InputFormat
 from srnn.nn.fixedpoint.sensor import SensorFormat
 from srnn.nn.loss_config import DecisionRule, LossConfig
+from srnn.nn.scores import running_scores
 from support.compiled import FLAGS, SANITIZED, compile_c, every_compiler, ran
 from support.exporting import exported
 from support.hearts import Format

@@ -31,7 +31,7 @@ from srnn.deploy.c.decision import DecisionPlan
 from srnn.deploy.export.model import to_onnx, with_exit
 from srnn.deploy.export.web import find_compiler
 from srnn.deploy.streaming import Decisions, Decoder
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.nn.alarm import Alarm, AnomalyScore
 from srnn.nn.decision import RULES
 from srnn.nn.fixedpoint.alarm import SCORE_BITS

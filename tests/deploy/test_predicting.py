@@ -27,8 +27,8 @@ from srnn.deploy.serve.batch import read_body
 from srnn.deploy.streaming import Decisions, Decoder
 from srnn.deploy.streaming.running import decisions_of
 from srnn.deploy.streaming.sources import open_source
-from srnn.measure.scores import confidences_of, running_scores
 from srnn.model.checkpoints import read_checkpoint, save_checkpoint
+from srnn.nn.scores import confidences_of, running_scores
 from srnn.training.loop import train
 from support.runs import ECG, SPOKEN, make_run, small_model
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe

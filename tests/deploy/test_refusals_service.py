@@ -29,7 +29,7 @@ from srnn.deploy.streaming import Spotter, SpottingRule
 from srnn.deploy.streaming.saved import pack, unpack
 from srnn.deploy.streaming.sources import RawFormat, open_microphone, open_source
 from srnn.deploy.streaming.spotting_evaluation import concatenated
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from support.refusing import Refusal, refusals
 from support.streams import decoder
 from support.tiny import TinyStepTask, TinyTask

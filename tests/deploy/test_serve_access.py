@@ -30,7 +30,7 @@ from srnn.deploy.serve.server import (  # noqa: E402
     spare_collections,
 )
 from srnn.deploy.streaming import Decoder  # noqa: E402
-from srnn.measure.policy import ExitPolicy  # noqa: E402
+from srnn.model.exit_policy import ExitPolicy  # noqa: E402
 from support.commands import fails, parse  # noqa: E402
 from support.serving import TOKEN, Service  # noqa: E402
 

@@ -22,7 +22,7 @@ from srnn.data.signals.drift import seen_in
 from srnn.deploy.live import page
 from srnn.deploy.serve.app import Playable
 from srnn.deploy.streaming import Decoder
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from support.browser import Browser, find_browser
 from support.runs import DIGITS, RECORDS, SPOKEN, make_run
 from support.serving import PIXELS, Service, serving

@@ -19,7 +19,7 @@ import base64
 from srnn import SRNN, SrnnError
 from srnn.deploy.streaming import Decoder
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.model.recipe import Recipe, TaskConfig
 from srnn.model.trained import Trained
 from srnn.nn.loss_config import LossConfig

@@ -20,7 +20,7 @@ from srnn.data.signals import ScaledPath
 from srnn.data.tasks import Task, create_task
 from srnn.deploy.streaming import Decisions, Decoder, Session
 from srnn.deploy.streaming.saved import pack, unpack
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.nn.losses import Loss
 from srnn.training.runs import Run
 from support.refusing import refuses

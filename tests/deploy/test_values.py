@@ -16,7 +16,7 @@ from srnn.data.linear import LinearPart
 from srnn.data.targets import Targets
 from srnn.deploy.c import export_c
 from srnn.deploy.c.plan import Plan, make_plan
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.nn.alarm import Alarm, AnomalyScore
 from srnn.nn.decision import RULES, StoppingCriterion
 from srnn.nn.fixedpoint.alarm import IntegerAlarm, logarithm

@@ -18,7 +18,7 @@ from srnn.data.datasets.unpack import UnpackRecord
 from srnn.files import TEXT
 from srnn.measure.energy.operation_energy import load_technology
 from srnn.measure.page.content import training
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.studies.summary import read_run, summarise
 from srnn.training.runs import Run
 from support.kept import copy_of

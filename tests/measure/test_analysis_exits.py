@@ -24,11 +24,11 @@ from srnn.measure.analysis import (
     running_scores,
 )
 from srnn.measure.analysis.exits import CONFIDENCES, PATIENCES, EarlyExit
-from srnn.measure.scores import RunningScores, confidences_of
 from srnn.model.trained import Trained
 from srnn.nn.decision import RULES, in_a_row
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
+from srnn.nn.scores import RunningScores, confidences_of
 from support.tiny import TinyTask, tiny_recipe
 
 PREFIX_LOSSES = tuple(name for name, rule in RULES.items() if not (rule.per_step or rule.value))

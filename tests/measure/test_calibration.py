@@ -9,9 +9,9 @@ import pytest
 import torch
 
 from srnn.measure.analysis import Calibration, analyse
-from srnn.measure.scores import confidences_of
 from srnn.measure.sections import Table
 from srnn.model.trained import Trained
+from srnn.nn.scores import confidences_of
 from support.tiny import TinyStepTask, TinyTask, tiny_recipe
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 
+from srnn.data.leads import FLAT, OFF, READ, UNSURE, LeadWatch, dead_leads
 from srnn.measure.heartbeats import Heart, read_heart
-from srnn.measure.leads import FLAT, OFF, READ, UNSURE, LeadWatch, dead_leads
 from support.signals import heartbeats
 
 P, PQ, QR, RS, ST, TP = range(6)

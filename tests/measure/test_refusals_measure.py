@@ -23,9 +23,9 @@ from srnn.measure.analysis import (
 from srnn.measure.energy import Activity, count, describe_network, energy, load_technology, rates_of
 from srnn.measure.energy.compared import compare_energy
 from srnn.measure.page import check_page, comparison_content
-from srnn.measure.scores import check_confidences
 from srnn.model.trained import Trained
 from srnn.nn.loss_config import LossConfig
+from srnn.nn.scores import check_confidences
 from support.energies import SPIKES, small, spiking
 from support.refusing import Refusal, refusals
 from support.tiny import TinyTask, tiny_recipe

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 import torch
 
-from srnn.measure.scores import RunningScores, confidences_of, running_scores
 from srnn.nn.decision import RULES, Rule, StoppingCriterion, StoppingState, softmax, total_of
 from srnn.nn.loss_config import LossConfig, LossName
 from srnn.nn.losses import Loss
+from srnn.nn.scores import RunningScores, confidences_of, running_scores
 from support.deciding import LEAKY, decided
 
 

@@ -46,7 +46,7 @@ def tree(path: Path) -> ast.Module:
 @cache
 def imports(name: str) -> tuple[tuple[str, str, int], ...]:
     """(module, name taken from it, line) of every import of this repository's: at the top, in
-    functions, for types only."""
+    functions, for types only, by its name (``registry.imported``)."""
     return tuple(_imports(name))
 
 
@@ -60,6 +60,9 @@ def _imports(name: str) -> Iterator[tuple[str, str, int]]:
                 for alias in node.names
                 if alias.name.split(".")[0] in ours
             )
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "imported":
+            module, _, taken = str(ast.literal_eval(node.args[0])).partition(":")
+            yield module, taken, node.lineno
         if not isinstance(node, ast.ImportFrom):
             continue
         parts = package.split(".")

@@ -12,7 +12,7 @@ import pytest
 from benchmarks.early import OUT, Decided, Part, curves_table, decide, lost, measure, risks_table
 
 from srnn.measure.analysis.measuring import Prefixes
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.nn.loss_config import LossConfig
 from support.pages import ROOT
 

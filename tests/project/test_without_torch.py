@@ -18,7 +18,7 @@ MODULES = """
 srnn srnn.api srnn.data.recordings srnn.data.signals srnn.data.tasks srnn.deploy.predicting
 srnn.deploy.streaming.decoder srnn.deploy.streaming.running srnn.deploy.streaming.sources
 srnn.deploy.streaming.spotting srnn.deploy.streaming.stream srnn.measure.heartbeats
-srnn.measure.leads srnn.measure.policy srnn.measure.scores srnn.nn.decision srnn.nn.delays
+srnn.data.leads srnn.model.exit_policy srnn.nn.scores srnn.nn.decision srnn.nn.delays
 srnn.nn.emissions srnn.nn.equations srnn.nn.fixedpoint.compiled srnn.nn.fixedpoint.decision
 srnn.nn.fixedpoint.device srnn.nn.fixedpoint.integer srnn.nn.frozen srnn.nn.kernels.cpu.packing
 srnn.nn.neurons srnn.nn.state_format srnn.nn.surrogates srnn.training.recipes srnn.training.runs

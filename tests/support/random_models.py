@@ -18,7 +18,7 @@ from srnn.data.encoders.speech import SpeechFeatures, Statistics
 from srnn.data.linear import LinearPart
 from srnn.data.signals import CrossingPath, ScaledPath, SignalPath, SpeechPath, Steps
 from srnn.data.targets import Targets
-from srnn.measure.policy import ExitPolicy
+from srnn.model.exit_policy import ExitPolicy
 from srnn.nn.alarm import Alarm, errors_of
 from srnn.nn.decision import RULES, Rule, softmax
 from srnn.nn.fixedpoint.device import device_network, run_steps

@@ -15,7 +15,7 @@ from .options import RARE, Form
 if TYPE_CHECKING:
     from ..data.tasks import Task
     from ..deploy.streaming import Decoder
-    from ..measure.policy import ExitPolicy
+    from ..model.exit_policy import ExitPolicy
     from ..model.trained import Trained
 
 _SETTINGS = {
@@ -99,7 +99,7 @@ class DecoderOptions:
 
     def _policy(self, trained: Trained) -> ExitPolicy | None:
         """The policy that --exit names: a file's, or the model's own."""
-        from ..measure.policy import ExitPolicy
+        from ..model.exit_policy import ExitPolicy
 
         if isinstance(self.exit, str):
             return ExitPolicy.load(Path(self.exit))

@@ -24,10 +24,10 @@ from .stream_view import LiveView, decision_line
 if TYPE_CHECKING:
     from types import FrameType
 
+    from ..data.leads import LeadWatch
     from ..deploy.streaming import Decoder, Session, Spotter
     from ..deploy.streaming.running import Decision, Timing
     from ..deploy.streaming.sources import Source
-    from ..measure.leads import LeadWatch
 
 BLOCK_SECONDS = 0.04
 BLOCK = 256
@@ -178,12 +178,12 @@ def _stream(
     real_time: bool,
     json: bool,
 ) -> int:
+    from ..data.leads import LeadWatch
     from ..deploy.predicting import far_longer
     from ..deploy.streaming import Session, Spotter
     from ..deploy.streaming.running import Beginning
     from ..deploy.streaming.sources import as_clip
     from ..files import read_bytes, write_atomically
-    from ..measure.leads import LeadWatch
 
     beginning = Beginning(
         decoder.signal, lambda drift: _note(source, f"unlike in training: {drift}")

@@ -25,7 +25,7 @@ import numpy.typing as npt
 from ..errors import SrnnError, naming, nearest
 from ..files import CLASSES, reading
 from ..files.conversion import check, convert
-from ..registry import OWN
+from ..registry import OWN, imported
 from ..text import counted
 from .datasets.answers import Label, LabelType, as_given
 from .datasets.base import Split, SplitName, data_folder, resolve_data_dir, shown
@@ -287,13 +287,12 @@ class Task(TaskProperties):
     def origin(self, data_dir: Path | None = None) -> str:
         """Where its data come from, for people: the data set's title (if it is not in the
         catalogue, the first line of the task's docstring), and the folder."""
-        from .datasets.catalogue import data_set_of, folder_of
-
-        known = data_set_of(self.name, self.chosen())
+        catalogue = imported("srnn.data.datasets.catalogue")
+        known = catalogue.data_set_of(self.name, self.chosen())
         if known is None:
             title = (type(self).__doc__ or self.name).strip().splitlines()[0].rstrip(".")
             return f"{title} ({resolve_data_dir(data_dir)})"
-        return f"{known.title} ({folder_of(known, data_dir) if known.folder else known.size})"
+        return f"{known.title} ({catalogue.folder_of(known, data_dir) if known.folder else known.size})"
 
     def problems(self) -> list[Problem]:
         """Problems of, and unusual things about, single files of the data. Only data of your own
@@ -549,9 +548,6 @@ class TaskMetadata(Task):
                 those that the network was trained on (data).
         """
         if self.data is not None:
-            from .datasets.labelled import load_labelled
-            from .datasets.segmentation import Segmentation
-
             # As the task itself does it: the same files give the same split.
             shares, speaker = None, ""
             if self.hold_out:
@@ -564,7 +560,7 @@ class TaskMetadata(Task):
             per_step = own.get("per_step", False)
             if self.targets is not None:
                 per_step = self.kind == "per_step"
-            return load_labelled(
+            return imported("srnn.data.datasets.labelled:load_labelled")(
                 split,
                 self.data,
                 self.class_names,
@@ -574,7 +570,9 @@ class TaskMetadata(Task):
                 speaker,
                 lag,
                 self.overrides,
-                Segmentation.of({**own, "per_step": per_step}),
+                imported("srnn.data.datasets.segmentation:Segmentation").of(
+                    {**own, "per_step": per_step}
+                ),
                 self.targets is not None,
             )
         original = self._original(data_dir)

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,7 @@ import numpy.typing as npt
 from ..data.datasets.answers import Label, LabelType, as_given
 from ..data.datasets.audio import AUDIO_SUFFIXES
 from ..data.datasets.files import visible_files
+from ..data.leads import STATES, has_waves
 from ..data.recordings import (
     NO_OVERRIDES,
     SENSOR_SUFFIXES,
@@ -41,14 +42,16 @@ from ..errors import SrnnError, either
 from ..files import check_memory
 from ..files.bounds import Between
 from ..files.conversion import check
-from ..measure.heartbeats import Heart, heart_of
-from ..measure.leads import STATES
-from ..measure.scores import check_confidences, confidences_of, running_scores
 from ..model.trained import Trained
 from ..nn.alarm import THRESHOLD, Alarm, AnomalyScore
 from ..nn.array_likes import as_numpy
+from ..nn.scores import check_confidences, confidences_of, running_scores
+from ..registry import imported
 from ..text import counted, html_table
 from .streaming.stream import Stream
+
+if TYPE_CHECKING:
+    from ..measure.heartbeats import Heart
 
 Array = npt.NDArray[Any]
 SUFFIXES = (*SENSOR_SUFFIXES, ".txt", ".hea", *AUDIO_SUFFIXES)
@@ -359,7 +362,10 @@ def predict(
         else 0.0
     )
     seconds = task.step_ms and task.step_ms / 1000
-    heart = heart_of(task, path, recording, scores, confidences, in_mv=read.units is not None)
+    heart = None
+    if has_waves(task):
+        heart_of = imported("srnn.measure.heartbeats:heart_of")
+        heart = heart_of(task, path, recording, scores, confidences, in_mv=read.units is not None)
     return Prediction(
         trained.answers,
         scores,
@@ -418,7 +424,7 @@ def _outputs(trained: Trained, steps: Array) -> Array:
         return Stream(unread).run(steps)  # the same bits, without torch
     import torch
 
-    from ..training.evaluation import evaluating
+    from ..nn.baselines import evaluating
 
     network = trained.network
     dtype, device = network.readout.weight_in.dtype, network.readout.weight_in.device

@@ -42,11 +42,11 @@ import numpy as np
 import numpy.typing as npt
 
 from ..data.datasets.qtdb import CLASS_NAMES
+from ..data.leads import FLAT, OFF, READ, STATES, UNSURE, Interval, dead_leads, has_waves, runs
 from ..data.recordings import Recording
 from ..data.signals import SignalPath
 from ..data.tasks import Task
 from ..text import counted
-from .leads import FLAT, OFF, READ, STATES, UNSURE, Interval, dead_leads, has_waves, runs
 from .sections import COUNT, TEXT, Note, Section, Table
 
 Array = npt.NDArray[Any]

@@ -9,7 +9,8 @@ baselines (ReLU units, LIF neurons, no recurrence) are SRNNs with other settings
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Literal
@@ -388,3 +389,16 @@ class ClassicalRNN(nn.Module):
 
 Network = SRNN | ClassicalRNN
 """The kinds of network that training, evaluation and checkpoints accept."""
+
+
+@contextmanager
+def evaluating(network: Network) -> Iterator[None]:
+    """Put the network into evaluation mode within the block; afterwards each module returns to its
+    own mode, which may differ, as for a norm whose statistics no longer change."""
+    training = {module: module.training for module in network.modules()}
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, mode in training.items():
+            module.training = mode

@@ -8,7 +8,7 @@
 The class is that of the largest score. A rule without a confidence gives no class but values, as in
 a regression: its scores. The steps up to ``loss.start`` are each scored alone: after each of them
 the total is y. From this text follow the scores of a loss (``losses.py``), of a stream
-(``measure/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of them
+(``nn/scores.py``), in integers (``fixedpoint/decision.py``), in C and in ONNX; so all of them
 agree at each step. A rule of your own is one entry, and its name in ``LossName`` for recipes:
 
     RULES["ce_leaky"] = Rule("leaky mean", joined=lambda total, y: 0.875 * total + 0.125 * y)
@@ -17,7 +17,7 @@ The functions are plain arithmetic of arrays whose last axis is the classes; ``s
 ``total_of`` are over these.
 
 ``StoppingCriterion`` states when an answer is final before the end, given the scores so far: an
-early exit (``measure/policy.py``) and a word spotted in a stream (``deploy/streaming/spotting.py``)
+early exit (``model/exit_policy.py``) and a word spotted in a stream (``deploy/streaming/spotting.py``)
 are such records. ``StoppingState`` computes it in numpy, ``integer_stands`` in integers,
 ``NAME_stands`` in C.
 """

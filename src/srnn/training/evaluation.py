@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ from ..data.batches import Batch, Sequences
 from ..data.datasets import SplitName
 from ..errors import SrnnError
 from ..model.trained import Trained
-from ..nn.baselines import Network
+from ..nn.baselines import Network, evaluating
 from ..nn.kernels.problem import LayerResult
 from ..nn.losses import Loss, neuron_rates
 from ..nn.network import SRNN, BidirectionalLayer, Result
@@ -139,19 +138,6 @@ def evaluate_sequences(
     ):
         tally.add(batch, result)
     return tally.evaluation(split, len(sequences), sequences.groups)
-
-
-@contextmanager
-def evaluating(network: Network) -> Iterator[None]:
-    """Put the network into evaluation mode within the block; afterwards each module returns to its
-    own mode, which may differ, as for a norm whose statistics no longer change."""
-    training = {module: module.training for module in network.modules()}
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, mode in training.items():
-            module.training = mode
 
 
 def run_batches(

@@ -21,7 +21,7 @@ from ...data.signals.base import listed
 from ...errors import SrnnError, either, option
 from ...files import check_new, check_writable, temporary_folder
 from ...files.conversion import check
-from ...measure.policy import ExitPolicy
+from ...model.exit_policy import ExitPolicy
 from ...model.trained import Trained
 from ...nn.loss_config import DecisionRule
 from ...text import brief, counted

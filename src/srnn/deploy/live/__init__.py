@@ -13,8 +13,8 @@ from contextlib import suppress
 from importlib.resources import files
 from typing import Any, Literal
 
+from ...data.leads import has_waves
 from ...errors import is_number
-from ...measure.leads import has_waves
 from ...nn.alarm import THRESHOLD
 from ...text import json_in_html
 from ..streaming import Decoder

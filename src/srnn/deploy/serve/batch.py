@@ -15,13 +15,13 @@ from typing import Any
 import numpy as np
 
 from ...data.datasets.audio import AUDIO_SUFFIXES, decode
+from ...data.leads import STATES
 from ...data.recordings import SENSOR_SUFFIXES, Recording, match, read_signal
 from ...data.signals import SignalPath
 from ...errors import SrnnError, naming
 from ...files import changing, reading, temporary_folder
 from ...files.arrays import parse_npy
 from ...measure.heartbeats import heart_of
-from ...measure.leads import STATES
 from ...nn.alarm import THRESHOLD
 from ..predicting import far_longer
 from ..streaming import Decisions, Decoder

@@ -11,10 +11,10 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...data.leads import FLAT, STATES
 from ...errors import SrnnError, nearest
 from ...files.bounds import Count
 from ...files.conversion import CheckedSettings
-from ...measure.leads import FLAT, STATES
 from ...nn.alarm import THRESHOLD
 from ..streaming import Decisions, Decoder
 from ..streaming.running import Report

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from starlette.websockets import WebSocket, WebSocketDisconnect, WebSocketState
 
+from ...data.leads import FLAT, LeadWatch
 from ...errors import SrnnError
-from ...measure.leads import FLAT, LeadWatch
 from ...nn.alarm import THRESHOLD
 from ..live import describe
 from ..streaming import Decisions, Decoder, Session

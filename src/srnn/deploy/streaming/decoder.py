@@ -34,13 +34,14 @@ from ...data.targets import Targets
 from ...errors import SrnnError
 from ...files.bounds import Between
 from ...files.conversion import check
-from ...measure.policy import ExitPolicy
-from ...measure.scores import RunningScores, confidences_of
+from ...model.exit_policy import ExitPolicy
 from ...model.opening import open_trained
 from ...model.trained import Trained
 from ...nn.alarm import Alarm, AnomalyScore
 from ...nn.array_likes import as_numpy
 from ...nn.decision import Decisions, StoppingCriterion, StoppingState
+from ...nn.scores import RunningScores, confidences_of
+from ...registry import imported
 from ...text import counted, some
 from .saved import fingerprint, pack, unpack
 from .stream import Stream
@@ -86,10 +87,9 @@ class Decoder:
     ) -> None:
         frozen, task, loss = trained.frozen("streamed"), trained.task, trained.recipe.loss
         if learn is not None:
-            from ...training.adapting import Adaptation
-
+            adaptation = imported("srnn.training.adapting:Adaptation")
             trained.require_classes("adapted")
-            if not isinstance(learn, Adaptation):
+            if not isinstance(learn, adaptation):
                 wanted = "an Adaptation, such as srnn.Adaptation()"
                 raise SrnnError(f"learn must be {wanted}, not {learn!r}.", "value", "learn")
         if segment is not None:
@@ -275,10 +275,9 @@ class Session:
             self._anomaly = AnomalyScore(decoder.alarm, decoder.task.targets.residual_scale)
         self.reset()
         if decoder.adaptation is not None:
-            from ...training.online import OnlineLearner
-
-            self._online = OnlineLearner(decoder.trained, decoder.adaptation)
-            self._stream = Stream(self._online.network)
+            learner = imported("srnn.training.online:OnlineLearner")
+            self._online = online = learner(decoder.trained, decoder.adaptation)
+            self._stream = Stream(online.network)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Decoder.restore, (self.decoder, self.save())  # so that it can be pickled and copied

@@ -11,12 +11,12 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from ...data.leads import FLAT, STATES, LeadWatch
 from ...data.signals import SignalPath
 from ...data.targets import Targets
-from ...measure.leads import FLAT, STATES, LeadWatch
-from ...measure.scores import check_confidences
 from ...nn.alarm import THRESHOLD
 from ...nn.decision import Decisions
+from ...nn.scores import check_confidences
 from .decoder import Array, Decoder, Session
 from .sources import Source
 from .spotting import Spotter

@@ -11,8 +11,8 @@ class), ``delineation`` (ECG), ``neurons`` (rates, operations), ``time_constants
 docs/evaluation.md explains them.
 """
 
-from ..policy import ExitPolicy
-from ..scores import running_scores
+from ...model.exit_policy import ExitPolicy
+from ...nn.scores import running_scores
 from .analyse import Analysis, analyse
 from .anytime import Anytime
 from .calibration import Calibration

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from ...data.batches import Batch
 from ...nn.losses import Loss
-from ..scores import ratios
+from ...nn.scores import ratios
 from ..sections import SHARE, Axis, Form, Line, Note, Part, Plot, Section, Values, over_time
 from .changes import Counts, Flags, since_change
 from .measuring import BIDIRECTIONAL, Measurement, Outcome, Prefixes, Subject

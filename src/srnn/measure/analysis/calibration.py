@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..scores import ratios
+from ...nn.scores import ratios
 from ..sections import COUNT, POINTS, SHARE, TEXT, Axis, Form, Line, Plot, Section, Table, Values
 from .measuring import Measurement, Subject
 

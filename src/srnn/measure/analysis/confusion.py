@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ...nn.scores import ratios
 from ...text import one_line
 from ...training.evaluation import accuracy_without, balanced_accuracy
-from ..scores import ratios
 from ..sections import COUNT, SHARE, TEXT, Confusion, Note, Part, Section, Table, Values, written
 from .measuring import Measurement, Subject
 

@@ -31,8 +31,8 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
+from ...data.leads import Interval, has_waves, runs
 from ..heartbeats import GAP_MS, SHORTEST_MS, WAVES, clean
-from ..leads import Interval, has_waves, runs
 from ..sections import COUNT, NUMBER, SHARE, TEXT, Form, Note, Section, Table
 from .measuring import Measurement, Subject
 

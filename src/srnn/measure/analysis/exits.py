@@ -18,10 +18,10 @@ import numpy.typing as npt
 
 from ...data.batches import Sequences
 from ...errors import SrnnError, either
+from ...model.exit_policy import ExitPolicy, first_exit
 from ...model.trained import Trained
 from ...nn.losses import Loss
 from ...training.evaluation import Evaluation, run_batches
-from ..policy import ExitPolicy, first_exit
 from ..sections import NUMBER, SHARE, TEXT, Axis, Form, Line, Note, Plot, Section, Table
 from .changes import mean_and_median
 from .measuring import AnalysisOptions, Measurement, Outcome, Prefixes, Subject, prefixes

@@ -27,8 +27,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from ...nn.scores import ratios
 from ...training.evaluation import Evaluation
-from ..scores import ratios
 from ..sections import COUNT, SHARE, TEXT, Note, Part, Section, Table, Values
 from .measuring import Measurement, Subject
 

@@ -13,7 +13,7 @@ import numpy.typing as npt
 
 from ...files.bounds import Count, Fraction, Positive
 from ...files.conversion import CheckedSettings
-from ..scores import Scores, confidences_of, running_scores
+from ...nn.scores import Scores, confidences_of, running_scores
 from ..sections import Section
 
 if TYPE_CHECKING:

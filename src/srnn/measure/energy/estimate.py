@@ -92,8 +92,8 @@ def energy(
     import torch
 
     from ...data.batches import Batch
+    from ...nn.baselines import evaluating
     from ...nn.network.inputs import checked, uncompiled
-    from ...training.evaluation import evaluating
 
     network = uncompiled(network)
     describe_network(network)  # SrnnError for anything that is not a network

@@ -9,6 +9,7 @@ from typing import Any
 
 from ...data.batches import Sequences
 from ...data.datasets import SplitName
+from ...data.leads import has_waves
 from ...data.recordings import NO_OVERRIDES, ReadingOverrides
 from ...errors import SrnnError
 from ...files import read_object
@@ -26,7 +27,6 @@ from ..analysis import Analysis, AnalysisOptions, analyse, recipe_spikes
 from ..energy.compared import compare_energy
 from ..energy.page import section as energy_section
 from ..heartbeats import NOT_MEDICAL
-from ..leads import has_waves
 from ..sections import COUNT, ENERGY, NUMBER, SHARE, Form, Values, as_json
 from .history import history_sections
 from .samples import kind_of, take_samples

@@ -24,16 +24,16 @@ import torch
 from torch import Tensor, nn
 
 from ...data.batches import Batch, Sequences, evenly_spread
+from ...data.leads import FLAT, dead_leads, has_waves
 from ...data.spikes import as_dense
 from ...model.trained import Trained
 from ...nn.baselines import Network
 from ...nn.decision import softmax
 from ...nn.network import SRNN, BidirectionalLayer, Result
+from ...nn.scores import confidences_of
 from ...training.evaluation import run_batches
 from ...training.regression import answers
 from ..analysis import ExitPolicy, NeuronActivity, prefixes, running_scores
-from ..leads import FLAT, dead_leads, has_waves
-from ..scores import confidences_of
 
 BUDGET = 1_500_000
 """Max bytes of all samples together, before they are encoded as text; longer sequences are cut."""

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from ..data.datasets.qtdb import CLASS_NAMES
-from ..data.signals import SignalPath
-from ..data.tasks import Task
+from .datasets.qtdb import CLASS_NAMES
+from .signals import SignalPath
+from .tasks import Task
 
 Array = npt.NDArray[Any]
 STILL_SECONDS = 0.4

@@ -24,15 +24,16 @@ from ..files import read_json, write_json
 from ..files.bounds import Between, Fraction
 from ..files.conversion import CheckedSettings, check
 from ..nn.decision import RULES, Decisions, StoppingCriterion, StoppingState, in_a_row
+from ..nn.scores import RunningScores, Scores, running_scores
 from ..registry import check_settings
-from .scores import RunningScores, Scores, running_scores
 
 if TYPE_CHECKING:
-    from ..model.trained import Trained
     from ..nn.loss_config import LossConfig
-    from .analysis.changes import Counts, Flags
+    from .trained import Trained
 
 
+Counts = npt.NDArray[np.int64]
+Flags = npt.NDArray[np.bool_]
 _Streams = Annotated[int, Between(1, 2**31 - 1)] | None
 
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..errors import SrnnError
-from ..nn.decision import RULES
+from .decision import RULES
 
 Scores = npt.NDArray[np.float64]
 EVERY = slice(None)
